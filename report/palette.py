@@ -21,8 +21,7 @@ MAPS = {
 COLOUR_NAMES = {
     "diverging": ("blue", "white", "red"),
     "cividis": ("dark blue", "grey", "yellow"),
-    # What hiding does to a word: green, it is needed; purple, it works against it.
-    "effect": ("#1b7837", "#f7f7f7", "#762a83"),
+    "effect": ("green", "white", "purple"),
     "blues": ("dark blue", "light blue", "white"),
 }
 PALETTES = ("diverging", "cividis")  # that a reader chooses from

@@ -15,6 +15,7 @@ _ACCENTS_SHOWN = 6  # per letter; more would be drawn over the lines above and b
 # would otherwise be read and written as a whole.
 _CHARACTERS_PER_COLUMN = 8
 _TOOLTIP_CHARACTERS = 120
+_ISOLATES = dict.fromkeys((0x2068, 0x2069))  # which `isolated` writes around a text
 _ARROW = 2  # columns whose room the arrow takes between two texts
 _REDACTED = re.compile(r"‹(?:\d+·)?(\w+)·(\d+)›")  # what stands for a token in a redacted trace
 
@@ -73,6 +74,19 @@ def for_sentence(text: str, limit: int = 120) -> str:
     Control characters become marks, and right-to-left text is isolated.
     """
     return isolated(for_terminal(text[:limit]) + ("…" if len(text) > limit else ""))
+
+
+def cut(text: str, columns: int) -> str:
+    """Return a text for a sentence (see `for_sentence`) cut to `columns`, "…" for the rest.
+
+    A wide character takes two columns, a combining mark none; right-to-left text stays isolated.
+    """
+    if width(text) <= columns:
+        return text
+    plain = text.translate(_ISOLATES)
+    if width(plain) <= columns:
+        return text
+    return isolated(f"{_fit(plain, max(1, columns - 1)).rstrip()}…")
 
 
 def for_prompt(text: str, limit: int = 400) -> str:

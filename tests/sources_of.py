@@ -42,7 +42,8 @@ def made_sources(
     is_sink = np.array([role == "sink" for role in spans["role"]])
     untested = is_sink | ((np.arange(s) % 11 == 10) & ~np.isin(np.arange(s), strong))
     direct[untested] = np.nan
-    copies = direct * np.where(np.isin(np.arange(s), strong[:3]), 2.0, 1.0)[:, None]
+    restated = np.isin(np.arange(s), strong[:3])[:, None]
+    copies = direct * np.where(restated, 2.0, 1.0)
     total = np.full((s, t), np.nan)
     total[strong] = direct[strong] * 1.3
     enough = np.full((s, t), np.nan)
@@ -64,6 +65,7 @@ def made_sources(
         "logprob": ("step", -random.exponential(0.4, t)),
         "effect_direct": (("span", "step"), direct),
         "effect_with_copies": (("span", "step"), copies),
+        "effect_copies": (("span", "step"), np.where(restated, direct / 10, np.nan)),
         "effect_total": (("span", "step"), total),
         "effect_remove": (("span", "step"), np.full((s, t), np.nan)),
         "effect_sufficient": (("span", "step"), enough),

@@ -9,7 +9,7 @@ import numpy as np
 
 from attentropy.engine.sources.controls import TOTAL_DRAWS
 from attentropy.engine.sources.cost import LAYERED, STRONGEST
-from attentropy.engine.sources.labels import is_below
+from attentropy.engine.sources.labels import is_below, is_own
 from attentropy.engine.sources.layout import EVIDENCE, TEMPLATE, token_roles
 from attentropy.engine.sources.search import Search, Tested, WindowEffects
 from attentropy.engine.trace.types import Array
@@ -29,17 +29,32 @@ class Groups:
 
 
 def hide_groups(search: Search) -> Groups:
-    """Hide all evidence with its copies, and the template."""
+    """Hide all evidence with its copies, and the template.
+
+    A word that falls for want of the copies alone keeps the effect of the evidence without them.
+    """
     roles = token_roles(search.layout)
     last = search.layout.prompt_tokens - 1
     of = {role: [i for i, own in enumerate(roles) if own == role] for role in set(roles)}
     evidence, template = of.get(EVIDENCE, []), [i for i in of.get(TEMPLATE, []) if i < last]
-    variants = [search.hiding.with_copies(evidence), search.hiding.direct(template)]
+    hiding = search.hiding
+    variants = [
+        hiding.direct(template), hiding.direct(evidence), hiding.copies(evidence),
+        hiding.with_copies(evidence),
+    ]  # fmt: skip
+    if not variants[2]:
+        variants = variants[:2]
     wanted = [i for i, variant in enumerate(variants) if variant]
-    effects = np.full((2, search.readings.steps), np.nan)
+    effects = np.full((4, search.readings.steps), np.nan)
     if wanted:
         effects[wanted] = search.readings.direct([variants[i] for i in wanted])
-    return Groups(effects[0], effects[1])
+    all_evidence = effects[1].copy()
+    if np.isfinite(effects[3]).all():
+        of_words = search.word_effects(effects[1:])
+        for word, (direct, copies, both) in zip(search.words, of_words.T, strict=True):
+            if is_own(float(direct), float(both), float(copies), search.floor):
+                all_evidence[word.start : word.stop] = effects[3, word.start : word.stop]
+    return Groups(all_evidence, effects[0])
 
 
 def sources_of(search: Search) -> list[Tested]:
@@ -52,11 +67,16 @@ def sources_of(search: Search) -> list[Tested]:
 
 
 def leave_one_passage(search: Search) -> None:
-    """Hide all evidence but one passage, for each passage that is a source."""
+    """Hide all evidence but one passage, for the strongest passages and the most attended ones."""
+    own = [*search.strongest(EVIDENCE), *search.attended(EVIDENCE)]
+    leave_alone(search, list({id(one): one for one in own}.values()))
+
+
+def leave_alone(search: Search, passages: Sequence[Tested]) -> None:
+    """Hide all evidence but one passage, for each of the passages that has no such test yet."""
     roles = token_roles(search.layout)
     evidence = {i for i, role in enumerate(roles) if role == EVIDENCE}
-    own = [one for one in sources_of(search) if one.span.role == EVIDENCE]
-    own = sorted(own, key=search.strength, reverse=True)[:STRONGEST]
+    own = [one for one in passages if not np.isfinite(one.sufficient).all()]
     others = [search.hiding.direct(sorted(evidence - set(one.tokens))) for one in own]
     for one, effects in zip(own, search.readings.direct(others) if own else [], strict=True):
         one.sufficient = effects

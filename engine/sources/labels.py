@@ -20,10 +20,12 @@ class Facts:
     """What is known of a span and a word.
 
     Effects and the limits of their controls in nats, NaN for what was not tested and for no
-    control.
+    control. is_own: whether `with_copies` is the span's own (see `is_own`), None where that is not
+    known.
     """
 
     with_copies: float
+    is_own: bool | None = True
     total: float = math.nan
     low: float = math.nan
     high: float = math.nan
@@ -49,6 +51,17 @@ def is_above(effect: float, high: float, floor: float) -> bool:
     return effect > HALF and effect > floor and not effect <= high
 
 
+def is_own(direct: float, with_copies: float, copies: float, floor: float) -> bool | None:
+    """Return whether the effect of a span with its copies is the span's and not the copies' alone.
+
+    Without a word that the answer restates, its next word can lose its grammar, whatever the span
+    says. None where the direct effect does not decide and the copies were not tested alone.
+    """
+    if is_below(direct, math.nan, floor):
+        return True
+    return None if math.isnan(copies) else with_copies - copies < -HALF
+
+
 def label_of(facts: Facts) -> int:
     """Return the number of the first label that applies, among `LABELS`; a sink is never tested."""
     if facts.is_sink:
@@ -56,7 +69,10 @@ def label_of(facts: Facts) -> int:
     if math.isnan(facts.with_copies):
         return NOT_TESTED
     if is_below(facts.with_copies, facts.low, facts.floor):
-        return SOURCE
+        if facts.is_own is None:
+            return NOT_TESTED
+        if facts.is_own:
+            return SOURCE
     if facts.is_also_there:
         return ALSO_THERE
     if is_below(facts.total, facts.total_low, facts.floor):

@@ -96,8 +96,8 @@ def measure(
     )  # fmt: skip
     groups = hide_groups(search)
     stages = [
-        search.test, search.control_the_strongest, lambda: find_also_there(search, groups.evidence),
-        lambda: leave_one_passage(search), lambda: find_bands(search, layers),
+        search.test, search.control_the_strongest, lambda: leave_one_passage(search),
+        lambda: find_also_there(search, groups.evidence), lambda: find_bands(search, layers),
         lambda: hide_from_all(search),
         lambda: hide_by_layer(search, layers),
     ]  # fmt: skip

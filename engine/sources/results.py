@@ -69,6 +69,7 @@ def dataset_of(
             "logprob": ("step", search.readings.logprob),
             "effect_direct": per_step("direct"),
             "effect_with_copies": per_step("with_copies"),
+            "effect_copies": per_step("copies"),
             "effect_total": per_step("total"),
             "effect_remove": per_step("removed"),
             "effect_sufficient": per_step("sufficient"),
@@ -105,6 +106,7 @@ def _labels(search: Search, one: Tested, *, is_attended: bool) -> list[int]:
         label_of(
             Facts(
                 with_copies=float(effects[word]),
+                is_own=search.is_own(one, word),
                 total=float(totals[word]),
                 low=float(one.control.low[word]),
                 high=float(one.control.high[word]),

@@ -1,7 +1,8 @@
-"""*Also there*: what a word could rest on as well, once its strongest span is hidden.
+"""*Also there*: what a word could rest on as well as on its strongest span.
 
-Of two copies of a fact each alone has little effect: the answer reads the other one. So the
-strongest span is hidden, source or not, and every remaining span is tested again.
+Of two copies of a fact each alone has little effect: the answer reads the other one. So each
+passage is left alone, without all others; and the strongest span is hidden, source or not, and
+every remaining span is tested again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from attentropy.engine.sources.cost import STRONGEST
+from attentropy.engine.sources.followups import leave_alone
 from attentropy.engine.sources.labels import HALF, is_below
 from attentropy.engine.sources.layout import EVIDENCE
 from attentropy.engine.sources.search import Search, Tested, Window, WindowEffects
@@ -32,6 +34,8 @@ def find_also_there(search: Search, all_evidence: Array) -> None:
     pool = evidence or own
     if len(pool) < 2:
         return
+    if evidence:
+        _mark_sufficient(search, evidence, search.word_effects(all_evidence))
     effects = search.word_effects(np.stack([one.with_copies for one in pool]))
     groups: dict[int, list[int]] = {}
     for word in sorted(search.decisive, key=lambda word: float(effects[:, word].min())):
@@ -40,13 +44,32 @@ def find_also_there(search: Search, all_evidence: Array) -> None:
     for leader, words in list(groups.items())[:STRONGEST]:
         left = [word for word in words if not further[word] - effects[leader, word] >= -HALF]
         if left:
-            _rounds(search, pool, pool[leader], left)
+            _rounds(search, pool, pool[leader], left, further)
 
 
-def _rounds(search: Search, pool: Sequence[Tested], leader: Tested, words: Sequence[int]) -> None:
+def _mark_sufficient(search: Search, evidence: Sequence[Tested], without: Array) -> None:
+    """Mark the passages that keep a word when they are left alone.
+
+    without: the effect of hiding all evidence, per word. Other passages left alone are the control:
+    what half of them do as well is not the passage's.
+    """
+    alone = search.word_effects(np.stack([one.sufficient for one in evidence]))
+    if not np.isfinite(alone).any():
+        return
+    usual = np.fmax(np.nanmedian(alone, 0), without)
+    is_enough = (alone >= -HALF) & (alone - usual > HALF)
+    for word in search.decisive:
+        for i in np.flatnonzero(is_enough[:, word]):
+            evidence[i].also_there[word] = True
+
+
+def _rounds(
+    search: Search, pool: Sequence[Tested], leader: Tested, words: Sequence[int], without: Array
+) -> None:
     """Hide the leader and then, while the words still stand, what has the strongest effect with it.
 
-    Marks what passes with these hidden, and those of them without which it would not.
+    Marks what passes with these hidden, and those of them without which it would not. without: the
+    effect of hiding all evidence, per word; a passage that gives little of it back is no copy.
     """
     hidden, before = [leader], leader.with_copies
     for _ in range(ROUNDS):
@@ -56,6 +79,7 @@ def _rounds(search: Search, pool: Sequence[Tested], leader: Tested, words: Seque
         together = _test(search, hidden, [tuple(one.tokens) for one in rest])
         further = search.word_effects(together - before)
         passed = _passing(search, hidden, before, rest, further, words)
+        passed = [(i, word) for i, word in passed if _gives_back(search, rest[i], word, without)]
         for i, word in passed:
             rest[i].also_there[word] = True
             for one in _needed(search, hidden, rest[i], together[i], word):
@@ -68,6 +92,18 @@ def _rounds(search: Search, pool: Sequence[Tested], leader: Tested, words: Seque
         before = together[strongest]
         if not (search.word_effects(before)[list(words)] > -HALF).any():
             return
+
+
+def _gives_back(search: Search, one: Tested, word: int, without: Array) -> bool:
+    """Return whether a passage left alone gives back half of what hiding all evidence costs.
+
+    And twice the probability at least: far below, any passage changes a word.
+    """
+    if one.span.role != EVIDENCE:
+        return True
+    leave_alone(search, [one])
+    gain = float(search.word_effects(one.sufficient)[word] - without[word])
+    return gain > max(HALF, -float(without[word]) / 2)
 
 
 def _needed(

@@ -18,7 +18,7 @@ from attentropy.engine.sources.controls import (
 from attentropy.engine.sources.copies import Hiding, widest
 from attentropy.engine.sources.cost import STRONGEST
 from attentropy.engine.sources.hiding import Variant
-from attentropy.engine.sources.labels import HALF, floor_of, is_below
+from attentropy.engine.sources.labels import HALF, floor_of, is_below, is_own
 from attentropy.engine.sources.layout import Layout
 from attentropy.engine.sources.reads import Readings
 from attentropy.engine.sources.spans import Span, Spans
@@ -33,13 +33,14 @@ Window = tuple[int, int]
 class Tested:
     """A span, and what its tests gave: effects per step, NaN for what was not tested.
 
-    is_refined: whether its parts are spans too. also_there: per word. control, control_total: per
+    copies: the effect of hiding its copies alone, where it matters for the label. is_refined: whether its parts are spans too. also_there: per word. control, control_total: per
     word.
     """
 
     span: Span
     direct: Array
     with_copies: Array
+    copies: Array
     mass: float
     total: Array
     removed: Array
@@ -101,28 +102,52 @@ class Search:
         effects = self.word_effects(one.with_copies)[self.decisive]
         return float(np.abs(effects).max(initial=0.0))
 
-    def strongest(self, count: int = STRONGEST) -> list[Tested]:
-        """Return the finest spans with the strongest effects."""
-        own = self.frontier
-        return [own[i] for i in widest(np.array([self.strength(one) for one in own]), count)]
+    def strongest(self, role: str = "") -> list[Tested]:
+        """Return the finest spans, of a role if one is given, with the strongest effects."""
+        own = self.with_role(role)
+        return [own[i] for i in widest(np.array([self.strength(one) for one in own]), STRONGEST)]
 
-    def attended(self, count: int = STRONGEST) -> list[Tested]:
-        """Return the finest spans with the most attention from the answer's rows."""
-        own = self.frontier
-        return [own[i] for i in widest(np.array([one.mass for one in own]), count)]
+    def attended(self, role: str = "") -> list[Tested]:
+        """Return the finest spans, of a role if one is given, that the answer attends to most."""
+        own = self.with_role(role)
+        return [own[i] for i in widest(np.array([one.mass for one in own]), STRONGEST)]
+
+    def with_role(self, role: str) -> list[Tested]:
+        """Return the finest spans of a role; of all roles for ""."""
+        return [one for one in self.frontier if role in ("", one.span.role)]
 
     def is_source(self, one: Tested, word: int) -> bool:
         """Return whether hiding the span with its copies makes the word half as probable."""
         effect = float(self.word_effects(one.with_copies)[word])
-        return is_below(effect, float(one.control.low[word]), self.floor)
+        is_low = is_below(effect, float(one.control.low[word]), self.floor)
+        return is_low and bool(self.is_own(one, word))
+
+    def is_own(self, one: Tested, word: int) -> bool | None:
+        """Return whether the effect with copies is the span's own; None where it is not known."""
+        effects = (one.direct, one.with_copies, one.copies)
+        return is_own(*(float(self.word_effects(own)[word]) for own in effects), self.floor)
 
     def test(self) -> None:
-        """Test the spans with and without their copies, and refine the strongest."""
+        """Test the spans with and without their copies, and refine the strongest.
+
+        Where only the copies make the difference, they are tested alone.
+        """
         self._add(self.spans.first())
         parts = self._refine(least=1)
         while parts:
             self._add(parts)
             parts = self._refine()
+        wanted = [one for one in self.tested if self._may_be_of_copies(one)]
+        variants = [self.hiding.copies(one.tokens) for one in wanted]
+        if variants:
+            for one, effects in zip(wanted, self.readings.direct(variants), strict=True):
+                one.copies = effects
+
+    def _may_be_of_copies(self, one: Tested) -> bool:
+        """Return whether a decisive word falls with the span's copies, and stands without them."""
+        direct, effect = (self.word_effects(own) for own in (one.direct, one.with_copies))
+        has_fallen = (effect < -HALF) & ~(direct < -HALF)
+        return bool(has_fallen[self.decisive].any())
 
     def _refine(self, least: int = 0) -> list[Span]:
         """Return the parts of the strongest spans that have any, which are refined by them.
@@ -162,7 +187,8 @@ class Search:
         nothing = np.full(self.readings.steps, np.nan)
         words = len(self.words)
         return Tested(
-            span, nothing, nothing, float(self.mass[own].sum()), nothing, nothing, nothing,
+            span, nothing, nothing, nothing, float(self.mass[own].sum()), nothing, nothing,
+            nothing,
             no_control(words), no_control(words), np.zeros(words, bool),
         )  # fmt: skip
 

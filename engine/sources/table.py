@@ -13,7 +13,7 @@ from attentropy.engine.sources.labels import LABELS
 from attentropy.engine.trace.content_words import bare_word
 
 _EFFECTS = ("effect_direct", "effect_with_copies", "effect_total", "effect_remove",
-            "effect_sufficient")  # fmt: skip
+            "effect_sufficient", "effect_copies")  # fmt: skip
 
 
 def source_table(

@@ -34,6 +34,7 @@ _WORD: Dims = ("span", "word")
 # [span, step]: a row is complete or NaN.
 EFFECTS = (
     "effect_direct", "effect_with_copies", "effect_total", "effect_remove", "effect_sufficient",
+    "effect_copies",
 )  # fmt: skip
 # Those of which one is there for a span that has been tested.
 TESTS = EFFECTS[:4]

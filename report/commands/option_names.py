@@ -24,7 +24,7 @@ _NAMES = {
 }
 # Arguments that are on where nobody says so: the option switches them off.
 _NEGATED = {"chat_template", "reference", "scores", "thumbnails"}
-_WITHOUT_OPTION = {"answer", "draws", "level", "model", "path", "tokenizer"}  # of Python alone
+_WITHOUT_OPTION = {"answer", "level", "model", "tokenizer"}  # of Python alone
 
 
 def option_words(message: str) -> str:

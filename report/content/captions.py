@@ -52,9 +52,11 @@ def _of_hidden(trace: Trace) -> str:
     sources = read_sources(trace)
     if sources is None or not any(one.from_layer for one in sources.main.sources):
         return ""
+    has_gaps = any(np.isnan(one.from_layer).any() for one in sources.main.sources)
     return (
         " Right: the word's probability when a source is hidden from this layer on; green: at "
-        "least half of it is left; frame: the layers that read the source."
+        "least half of it is left; frame: the layers that read the source"
+        f"{'; hatched: layers not tested' if has_gaps else ''}."
     )
 
 

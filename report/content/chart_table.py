@@ -14,12 +14,13 @@ Cell = str | None  # a number as it is written, or text; None: missing
 class Column:
     """A column of a table. `number` says whether its cells are numbers.
 
-    Neighbours of one `group` share a heading above their own.
+    Neighbours of one `group` share a heading above their own. `gap` stands where a cell is missing.
     """
 
     name: str
     number: bool = True
     group: str = ""
+    gap: str = "missing"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class ChartTable:
     """A table whose first column names the rows.
 
     `title` says what is in the cells, and the unit. A `live` table is empty until the script fills
-    it.
+    it. The first rows, `marked` of them, stand out.
     """
 
     id: str
@@ -35,6 +36,7 @@ class ChartTable:
     columns: list[Column]
     rows: list[list[Cell]]
     live: bool = False
+    marked: int = 0
 
     @property
     def groups(self) -> list[tuple[str, int]]:

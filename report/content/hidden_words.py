@@ -15,7 +15,8 @@ from attentropy.report.figures.hidden_sources import (
     words_of_band,
 )
 from attentropy.report.read.sources import read_sources
-from attentropy.report.read.tested_words import Effect, Sources, TestedWord, cut
+from attentropy.report.read.tested_words import Effect, Sources, TestedWord
+from attentropy.report.text import cut
 
 _WORD = 12  # letters of the word in the title
 

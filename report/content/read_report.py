@@ -42,7 +42,7 @@ from attentropy.report.text import for_sentence
 
 _KIND_LABELS = {
     "word": "→ a word", "previous": "previous token", "source": "→ a source, where it is read",
-    "seen": "→ a word, to no effect",
+    "seen": "→ a word, to no effect", "open": "→ a word, not tested there",
 }  # fmt: skip
 
 

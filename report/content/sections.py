@@ -48,9 +48,9 @@ _LOOK_UNITS = (
 _LOOK = {
     "layers": "Look for the layers where A and B diverge.",
     "sources": (
-        "Look for parts whose dot lies far left of the grey bar: without them the word would not "
-        "be said. Hidden is not deleted: the answer is read again and cannot see the part. It is "
-        "about this prompt and this answer."
+        "Look for parts whose dot lies far left of the grey bar: without them the word would be "
+        "far less likely. Hidden is not deleted: the answer is read again and cannot see the part. "
+        "It is about this prompt and this answer."
     ),
     "lens": (
         "Look for the layer where the lens first agrees with the model's output: there skill and "

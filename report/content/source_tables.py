@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from attentropy.report.content.chart_table import Cell, ChartTable, Column, number
+from attentropy.report.content.chart_table import Cell, ChartTable, Column
+from attentropy.report.content.source_words import layer_range
 from attentropy.report.figures.effects_chart import by_strength, shown_words
-from attentropy.report.read.tested_words import Effect, Sources, TestedWord, cut
+from attentropy.report.read.tested_words import Effect, Sources, TestedWord
+from attentropy.report.text import cut
 from attentropy.report.units import equals_probability, percent, probability
 
 _ROWS = 64  # of a table
-_LETTERS = 60  # of a part of the prompt
+_COLUMNS = 60  # of a part of the prompt
+_UNTESTED, _NO_CONTROL = "not tested", "no control"
 
 _Read = Callable[[TestedWord, Effect], Cell]
 
@@ -21,58 +24,89 @@ def source_tables(sources: Sources | None, layers: Sequence[str]) -> dict[str, C
     """Return a table for each word of the chart, by name; nothing where nothing was tested."""
     if sources is None:
         return {}
+    columns = [*_shown_first(layers), *_changes(sources.versus), *_others()]
     words = shown_words(sources)
-    return {f"sources-{i}": _table(i, word, layers) for i, word in enumerate(words)}
+    return {f"sources-{i}": _table(i, word, columns) for i, word in enumerate(words)}
 
 
-def _table(index: int, word: TestedWord, layers: Sequence[str]) -> ChartTable:
+def _table(index: int, word: TestedWord, columns: Sequence[tuple[Column, _Read]]) -> ChartTable:
     effects = by_strength(word)[:_ROWS]
-    columns = [
-        (column, [read(word, one) for one in effects])
-        for column, read in _columns(layers)
-    ]  # fmt: skip
-    shown = [(c, cells) for c, cells in columns if any(cell is not None for cell in cells)]
+    cells = [(column, [read(word, one) for one in effects]) for column, read in columns]
+    shown = [(column, own) for column, own in cells if any(own)]
     which = f", the {_ROWS} strongest" if len(word.effects) > _ROWS else ""
     return ChartTable(
         f"table-sources-{index}",
         f"“{word.text}” ({equals_probability(word.probability)}): parts of the prompt{which}",
         [column for column, _ in shown],
-        [list(row) for row in zip(*(cells for _, cells in shown), strict=True)],
+        [list(row) for row in zip(*(own for _, own in shown), strict=True)],
+        marked=sum(one.is_source for one in effects),
     )
 
 
-def _columns(layers: Sequence[str]) -> list[tuple[Column, _Read]]:
-    text = [
-        (Column("part", number=False), lambda _, one: cut(one.span.name, _LETTERS)),
-        (Column("role", number=False), lambda _, one: one.span.role or None),
+def _shown_first(layers: Sequence[str]) -> list[tuple[Column, _Read]]:
+    """Return the columns that a telephone shows without scrolling."""
+    return [
+        (Column("part", number=False), lambda _, one: cut(one.span.title, _COLUMNS)),
         (Column("result", number=False), lambda _, one: one.label),
-    ]  # fmt: skip
-    change = "change of ln p (nats)"
-    numbers: list[tuple[Column, _Read]] = [
-        (Column("hidden with copies", group=change), lambda _, one: number(one.hidden)),
-        (Column("hidden alone", group=change), lambda _, one: number(one.alone)),
-        (Column("control 5 %", group=change), lambda _, one: number(one.low)),
-        (Column("control 95 %", group=change), lambda _, one: number(one.high)),
-        (Column("from the prompt too", group=change), lambda _, one: number(one.total)),
-        (Column("with copies", group="p when hidden"), lambda word, one: _p(word, one.hidden)),
-        (Column("alone", group="p when hidden"), lambda word, one: _p(word, one.alone)),
-        (Column("p when it alone is visible"), lambda word, one: _p(word, one.enough)),
-        (Column("attention"), lambda _, one: _share(one.span.mass)),
-        (Column("read in layers", number=False), lambda _, one: _band(one, layers)),
+        (
+            Column("p when hidden", gap=_UNTESTED),
+            lambda word, one: _p(word, one.hidden),
+        ),
+        (
+            Column("read in", number=False, gap=_UNTESTED),
+            lambda _, one: (layer_range(one.reads, layers) or None) if one.is_source else "",
+        ),
+        (
+            Column("p, alone", gap=_UNTESTED),
+            lambda word, one: _p(word, one.alone) if one.has_copies else "",
+        ),
+        (Column("role", number=False), lambda _, one: one.span.role),
     ]
-    return [*text, *numbers]
+
+
+def _changes(versus: str) -> list[tuple[Column, _Read]]:
+    change = "change of ln p (nats)"
+
+    def column(name: str, gap: str = _UNTESTED) -> Column:
+        return Column(name, group=change, gap=gap)
+
+    return [
+        (column("hidden"), lambda _, one: _nats(one.hidden)),
+        (column("alone"), lambda _, one: _nats(one.alone) if one.has_copies else ""),
+        (column("control 5 %", _NO_CONTROL), lambda _, one: _nats(one.low)),
+        (column("control 95 %", _NO_CONTROL), lambda _, one: _nats(one.high)),
+        (column("from the prompt too"), lambda _, one: _nats(one.total)),
+        (column("its control 5 %", _NO_CONTROL), lambda _, one: _nats(one.total_low)),
+        (column("its control 95 %", _NO_CONTROL), lambda _, one: _nats(one.total_high)),
+        (column("removed"), lambda _, one: _nats(one.removed)),
+        (
+            column(f"answer − “{versus}”"),
+            lambda _, one: _nats(one.span.versus) if versus else None,
+        ),
+    ]
+
+
+def _others() -> list[tuple[Column, _Read]]:
+    return [
+        (
+            Column("p when only it is visible", gap=_UNTESTED),
+            lambda word, one: _p(word, one.enough) if one.span.role == "evidence" else "",
+        ),
+        (Column("attention"), lambda _, one: _share(one.span.mass)),
+    ]
 
 
 def _p(word: TestedWord, effect: float) -> Cell:
     return probability(word.changed(effect)) if np.isfinite(effect) else None
 
 
+def _nats(value: float) -> Cell:
+    """Return a change in three decimals, which is finer than any floor."""
+    if not np.isfinite(value):
+        return None
+    digits = f"{abs(value):.3f}"
+    return f"−{digits}" if value < 0 and float(digits) else digits
+
+
 def _share(value: float) -> Cell:
     return percent(value) if np.isfinite(value) else None
-
-
-def _band(one: Effect, layers: Sequence[str]) -> Cell:
-    if one.reads is None:
-        return None
-    first, last = (layers[entry] for entry in one.reads)
-    return first if first == last else f"{first} to {last}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -17,11 +18,13 @@ from attentropy.report.read.tested_words import (
     TestedWord,
     quoted_part,
 )
+from attentropy.report.text import for_sentence
 from attentropy.report.units import count, join_words, probability
 
-_WORDS, _SOURCES = 3, 3  # that a sentence names
-_LETTERS = 28  # of a span that a sentence quotes
+_SENTENCES, _WORDS, _SOURCES = 3, 4, 3  # about words, words that one of them names, their sources
+_COLUMNS, _LONG_COLUMNS = 28, 40  # of a word and of a passage that a sentence quotes
 _TESTED_BY_DEFAULT = 512  # tokens of a prompt up to which sources are tested unless asked not to
+_ADVICE = re.compile(r'`test_sources="(\w+)"`')  # in a note
 
 
 def verdict_sentences(trace: Trace) -> list[str]:
@@ -29,44 +32,78 @@ def verdict_sentences(trace: Trace) -> list[str]:
     sources = read_sources(trace)
     if sources is None:
         return []
-    words = _first_words(sources)
-    texts = [_of_target(sources) + rests_on(word) for word in words]
-    if len(sources.decisive) > len(words):
-        texts[-1] += f"; {len(sources.decisive) - len(words):,} more words in the table"
-    return [*texts, *filter(None, (_template(sources), _origin(sources.main)))]
+    return [*about_words(sources), *filter(None, (_template(sources), _origin(sources.main)))]
 
 
-def source_sentences(sources: Sources | None) -> str:
-    """Return a sentence about each decisive word and one about how it was tested."""
+def source_sentences(sources: Sources | None, layers: Sequence[str]) -> str:
+    """Return a sentence about each decisive word, and how it was tested.
+
+    layers: the names of the layers, by entry.
+    """
     if sources is None:
         return ""
-    texts = [_of_target(sources) + rests_on(word) for word in _first_words(sources)]
-    how = "the prompt was read again without it" if sources.facts.get("how") == "remove" else (
-        "the answer was read again with it hidden"
-    )  # fmt: skip
-    texts.append(f"tested: {how}, for {count(sources.tested, 'part')} of the prompt")
-    left = len(sources.spans) - sources.tested
-    if left > 0:
-        texts.append(f"{count(left, 'part')} not tested")
-    return " ".join(f"{one[0].upper()}{one[1:]}." for one in texts)
+    parts = count(sources.tested, "part")
+    how = f"{parts} of the prompt, each hidden while the answer was read again"
+    if sources.facts.get("how") == "remove":
+        how += ", and each removed from the prompt, which was read again"
+    texts = [*about_words(sources), _read_in(sources.main, layers), f"tested: {how}"]
+    if sources.sinks:
+        verb = f"{'is a sink' if sources.sinks == 1 else 'are sinks'}, which cannot be hidden"
+        texts.append(f"{count(sources.sinks, 'part')} {verb}")
+    if sources.untested:
+        texts.append(f"{count(sources.untested, 'part')} not tested")
+    texts += [_versus(sources), *_notes(sources)]
+    return " ".join(f"{one[0].upper()}{one[1:]}." for one in texts if one)
 
 
 def untested(trace: Trace) -> str:
     """Return that the page of a long prompt could say more, and how to test it; "" otherwise."""
-    if getattr(trace, "sources", None) is not None or trace.prompt_tokens <= _TESTED_BY_DEFAULT:
+    if trace.sources is not None or trace.prompt_tokens <= _TESTED_BY_DEFAULT:
         return ""
-    return "what the answer rests on was not tested; “--test-sources” tests it"
+    return "what the answer rests on was not tested; “--test-sources auto” tests it"
 
 
-def _of_target(sources: Sources) -> str:
-    """Return that a given text was tested and not the answer, as the beginning of a sentence."""
-    return f"in the given text “{sources.target}”, " if sources.target else ""
+def about_words(sources: Sources) -> list[str]:
+    """Return a sentence about each decisive word; words of one and the same source share one."""
+    target = f"in the given text “{sources.target}”, " if sources.target else ""
+    groups, texts = list(_groups(sources)), []
+    shared = {one.span.index for one in sources.main.sources}
+    for group in groups[:_SENTENCES]:
+        text = rests_on(group[0]) if len(group) == 1 else _rest_on(group, _only(group[0]) in shared)
+        texts.append(target + text)
+    named = {word.index for group in groups[:_SENTENCES] for word in group[:_WORDS]}
+    more = sum(word.index not in named for word in sources.decisive)
+    if more:
+        texts[-1] += f" ({count(more, 'more decisive word')} tested)"
+    return texts
 
 
-def _first_words(sources: Sources) -> list[TestedWord]:
-    """Return the decisive words that a sentence names, the headline's first."""
-    others = [word for word in sources.decisive if word is not sources.main and word.sources]
-    return [sources.main, *others][:_WORDS]
+def _groups(sources: Sources) -> Iterator[list[TestedWord]]:
+    """Yield the headline's word, then the others that have sources, by what these are."""
+    yield [sources.main]
+    groups: dict[tuple[int, int], list[TestedWord]] = {}
+    for word in sources.decisive:
+        if word is not sources.main and word.sources:
+            only = _only(word)
+            groups.setdefault((only, -1) if only >= 0 else (-1, word.index), []).append(word)
+    yield from groups.values()
+
+
+def _only(word: TestedWord) -> int:
+    """Return the number of the one span that a word rests on; -1 where there are several."""
+    own = word.sources
+    return own[0].span.index if len(own) == 1 and own[0].label == "source" else -1
+
+
+def _rest_on(words: Sequence[TestedWord], is_again: bool) -> str:
+    """Return the one source of several words, with their probabilities where it is hidden."""
+    named = words[:_WORDS]
+    names = [f"{quoted(word.text)} ({probability(word.probability)})" for word in named]
+    names += [f"{len(words) - _WORDS:,} more"] if len(words) > _WORDS else []
+    amounts = join_words([probability(word.changed(word.sources[0].hidden)) for word in named])
+    span = span_name(named[0].sources[0].span)
+    again = "too " if is_again else ""
+    return f"{join_words(names)} rest on {span} {again}({amounts} when hidden)"
 
 
 def rests_on(word: TestedWord) -> str:
@@ -107,18 +144,42 @@ def _when_hidden(word: TestedWord, effect: Effect, *, is_first: bool) -> str:
     """Return the word's probability without a source; the first one says what the numbers are."""
     text = probability(word.changed(effect.hidden))
     if effect.has_copies:
-        text += " when hidden with its copy in the answer" if is_first else ""
+        copies = "its copy" if _earlier_copies(word, effect.span) == 1 else "its copies"
+        text += f" when hidden with {copies} in the answer" if is_first else ""
         return f"{text}; alone {probability(word.changed(effect.alone))}"
     return f"{text} when hidden" if is_first else text
 
 
+def _earlier_copies(word: TestedWord, span: TestedSpan) -> int:
+    """Return how many words before a word restate the span; a word may have several tokens."""
+    places = {at for at in span.copies if at < word.start}
+    return sum(at - 1 not in places for at in places)
+
+
 def span_name(span: TestedSpan) -> str:
     """Return a span as a sentence names it: its words, or the name of the passage."""
-    if span.name == span.id:
+    if span.is_named:
         kind = "passage" if span.role == "evidence" else "segment"
-        return f"{kind} {quoted_part(span.id, _LETTERS)}"
-    what = f"the {span.level} " if span.level in ("message", "paragraph", "sentence") else ""
-    return f"{what}{quoted_part(span.text, _LETTERS)}"
+        return f"{kind} {quoted_part(span.id, _COLUMNS)}"
+    if span.level not in ("message", "paragraph", "sentence"):
+        return quoted_part(span.text, _COLUMNS)
+    what = "question" if span.role == "asks" else span.level
+    return f"the {what} {quoted_part(span.text, _LONG_COLUMNS)}"
+
+
+def _read_in(word: TestedWord, layers: Sequence[str]) -> str:
+    """Return in which layers the answer reads what a word rests on; "" where nobody knows."""
+    known = [one for one in word.sources if one.reads is not None][:_SOURCES]
+    parts = [f"{span_name(one.span)} in {layer_range(one.reads, layers)}" for one in known]
+    return f"the answer reads {join_words(parts)}" if parts else ""
+
+
+def layer_range(reads: tuple[int, int] | None, layers: Sequence[str]) -> str:
+    """Return the layers between two entries as words; "" for none."""
+    if reads is None:
+        return ""
+    first, last = (layers[entry] for entry in reads)
+    return f"layer {first}" if first == last else f"layers {first}–{last}"
 
 
 def _template(sources: Sources) -> str:
@@ -158,3 +219,29 @@ def _sufficient(word: TestedWord, enough: Sequence[Effect]) -> str:
     others = f" (and {len(enough) - 1:,} more)" if len(enough) > 1 else ""
     amount = probability(word.changed(best.enough))
     return f"{span_name(best.span)} alone is enough{others}: {amount}"
+
+
+def _versus(sources: Sources) -> str:
+    """Return what speaks most for the answer and against the other text; "" without one."""
+    if not sources.versus:
+        return ""
+    lead = f"ln p(answer) − ln p(“{sources.versus}”)"
+    own = sorted(
+        (span for span in sources.spans if span.versus < -HALF), key=lambda span: span.versus
+    )
+    if not own:
+        return f"no part lowers {lead} by more than {HALF:.1f} nats"
+    named = [(span_name(span), f"−{-span.versus:.2f} nats") for span in own[:_SOURCES]]
+    (first, change), others = named[0], [f"hiding {name} by {other}" for name, other in named[1:]]
+    return join_words([f"hiding {first} changes {lead} by {change}", *others])
+
+
+def _notes(sources: Sources) -> list[str]:
+    """Return what the test left out, and why, as sentences."""
+    notes = sources.facts.get("notes")
+    texts = [str(note) for note in notes[:4]] if isinstance(notes, list | tuple) else []
+    return [
+        for_sentence(_ADVICE.sub(r"“--test-sources \1”", text), 200).removesuffix(".")
+        for text in texts
+        if text
+    ]

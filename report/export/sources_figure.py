@@ -19,13 +19,15 @@ from attentropy.report.read.tested_words import Sources
 
 _MARKS = (
     "Dot: hidden from the answer with its copies; ring: hidden alone; diamond: hidden from the "
-    "prompt too. Grey bar: 5th to 95th percentile of random parts as long. Green: a source; "
-    "purple: it works against the word."
+    "prompt too. Grey bar: 5th to 95th percentile of random parts as long; outlined: the same for "
+    "the diamond. Green: a source; purple: it works against the word."
 )
 _COLUMNS = (
     "word", "p", "part", "first position", "positions", "role", "result",
     "change with copies (nats)", "change alone (nats)", "change in the prompt too (nats)",
-    "control 5 % (nats)", "control 95 % (nats)", "draws",
+    "change when removed (nats)", "control 5 % (nats)", "control 95 % (nats)",
+    "control in the prompt too 5 % (nats)", "control in the prompt too 95 % (nats)", "draws",
+    "change against the other text (nats)",
 )  # fmt: skip
 
 
@@ -38,8 +40,8 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
     def draw(width: int) -> VegaLite:
         return effects_chart(sources, width)
 
-    title = "What the answer rests on"
-    caption = make_caption(trace, title, _MARKS, source_sentences(sources))
+    title, layers = "What the answer rests on", [str(int(n)) for n in trace["layer"]]
+    caption = make_caption(trace, title, _MARKS, source_sentences(sources, layers))
     return FigurePlan(draw, title, caption, CsvTable(_COLUMNS, _lines(sources)))
 
 
@@ -47,8 +49,15 @@ def _lines(sources: Sources) -> Iterator[Line]:
     for word in sources.words:
         for one in word.effects:
             span = one.span
-            values = (one.hidden, one.alone, one.total, one.low, one.high)
+            values = (
+                one.hidden, one.alone, one.total, one.removed, one.low, one.high, one.total_low,
+                one.total_high,
+            )  # fmt: skip
             yield (
                 word.text, word.probability, span.name, span.start, span.stop - span.start,
-                span.role, one.label, *(v if np.isfinite(v) else None for v in values), span.draws,
+                span.role, one.label, *map(_known, values), span.draws, _known(span.versus),
             )  # fmt: skip
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,4 +1,8 @@
-"""What hiding each part of the prompt does to the decisive words, with the control intervals."""
+"""What hiding each part of the prompt does to the decisive words, with the control intervals.
+
+A group of rows for each word, and one for the whole answer where it was compared with another text.
+Below each stands what has no row of its own: weak effects, and parts that were not tested.
+"""
 
 from __future__ import annotations
 
@@ -17,24 +21,27 @@ from attentropy.report.figures.specification import (
     specification,
 )
 from attentropy.report.palette import LIGHT
-from attentropy.report.read.tested_words import Effect, Sources, TestedWord, cut
-from attentropy.report.units import probability
+from attentropy.report.read.tested_words import Effect, Sources, TestedWord
+from attentropy.report.text import cut
+from attentropy.report.units import count, probability
 
 WIDE, NARROW = 860, 330  # pixels of the whole chart
 _ROW = 19  # pixels
 _MOST_WORDS, _MOST_SPANS = 4, 12
+_FEWEST_SPANS = 5  # rows of a word, weak effects among them
+_WEAK = 0.1  # nats
 _LETTER = 6.3  # pixels of a letter of a label
 
 
 def effects_chart(sources: Sources, width: int) -> VegaLite:
     """Return the chart for `width` pixels: a group of rows for each decisive word.
 
-    Dot: hidden with its copies; ring: hidden alone; diamond: hidden from the prompt too; bar: the
-    control.
+    Dot: hidden with its copies; ring: hidden alone; diamond: hidden from the prompt too; bars: the
+    control of the first two, and, only outlined, of the third.
     """
     names = min(260, int(width * 0.38))
-    effects, headings, labels = _rows(sources, int(names / _LETTER))
-    height = _ROW * (len(effects) + len(headings))
+    effects, headings, labels, notes = _rows(sources, int(names / _LETTER))
+    height = _ROW * (len(effects) + len(headings) + len(notes))
     y = alt.Y(
         "y:Q", axis=None, scale=alt.Scale(domain=[0, height / _ROW], nice=False, reverse=True)
     )
@@ -61,6 +68,9 @@ def effects_chart(sources: Sources, width: int) -> VegaLite:
         base.transform_filter("isValid(datum.low)")
         .mark_bar(color=SPECK, opacity=0.55, height=9)
         .encode(x=x("low"), x2=alt.X2("high"), y=y),
+        base.transform_filter("isValid(datum.totallow)")
+        .mark_bar(filled=False, stroke=MUTED, fillOpacity=0, strokeWidth=1, height=13)
+        .encode(x=x("totallow"), x2=alt.X2("totalhigh"), y=y),
         _points(base, "total", y, x, kind, shape="diamond", filled=False, size=46),
         _points(base, "alone", y, x, kind, shape="circle", filled=False, size=44),
         _points(base, "hidden", y, x, kind, shape="circle", filled=True, size=60, opacity=1),
@@ -71,12 +81,17 @@ def effects_chart(sources: Sources, width: int) -> VegaLite:
             "effectwords", x=alt.XValue(-8), y=y, align="right", baseline="middle", fontSize=12,
             fontWeight="bold",
         ),
+        text_mark(
+            "effectnotes", x=alt.XValue(-8), y=y, color="muted", align="right", baseline="middle",
+            fontSize=11, fontStyle="italic",
+        ),
     )  # fmt: skip
     chart = layer(*marks, width=width - names - 30, height=height)
     return specification(
         {**chart, "autosize": {"type": "pad", "contains": "padding"}}, dict(LIGHT),
-        {"one": [{"o": 1}], "effects": effects, "effectnames": labels, "effectwords": headings},
-        {"left": 2, "right": 10, "top": 4, "bottom": 2},
+        {"one": [{"o": 1}], "effects": effects, "effectnames": labels, "effectwords": headings,
+         "effectnotes": notes},
+        {"left": 8, "right": 10, "top": 4, "bottom": 2},
     )  # fmt: skip
 
 
@@ -92,59 +107,100 @@ def _points(
 
 
 def shown_words(sources: Sources) -> Sequence[TestedWord]:
-    """Return the words that chart and tables have: the headline's, then the other decisive ones."""
+    """Return the words that chart and tables have: the headline's, then those that have sources."""
     others = [word for word in sources.decisive if word is not sources.main]
-    return [sources.main, *others][:_MOST_WORDS]
+    return [sources.main, *sorted(others, key=lambda word: not word.sources)][:_MOST_WORDS]
 
 
 def by_strength(word: TestedWord) -> list[Effect]:
-    """Return the effects on a word, the largest first; those not tested last."""
+    """Return the effects on a word: sources, then the others, the largest first; untested last."""
     return sorted(
         word.effects,
-        key=lambda one: (-abs(one.hidden) if np.isfinite(one.hidden) else 1.0, one.span.index),
-    )
+        key=lambda one: (
+            not one.is_source, -abs(one.hidden) if np.isfinite(one.hidden) else 1.0, one.span.index
+        ),
+    )  # fmt: skip
 
 
-def _rows(sources: Sources, letters: int) -> tuple[Rows, Rows, Rows]:
+def _rows(sources: Sources, letters: int) -> tuple[Rows, Rows, Rows, Rows]:
+    """Return the rows of effects, of the words above them, of names, and of notes below them."""
     effects: Rows = []
     headings: Rows = []
     labels: Rows = []
+    notes: Rows = []
     y = 0.0
+    for title, rows, rest in _groups(sources, letters):
+        headings.append({"y": y + 0.5, "text": title})
+        for row in rows:
+            y += 1
+            labels.append({"y": y + 0.5, "text": cut(row.pop("name"), letters)})
+            effects.append({"y": y + 0.5, **row})
+        y += 1
+        for note in rest:
+            notes.append({"y": y + 0.5, "text": note})
+            y += 1
+    return effects, headings, labels, notes
+
+
+def _groups(sources: Sources, letters: int) -> Iterator[tuple[str, Rows, list[str]]]:
+    """Yield the title of each group, its rows, and notes on what has no row."""
     for word in shown_words(sources):
         title = f"“{cut(word.text, letters - 8)}” {probability(word.probability)}"
-        headings.append({"y": y + 0.5, "text": title})
-        y += 1
-        tested = (one for one in by_strength(word) if np.isfinite(one.hidden))
-        for row in _of_word(tested):
-            effects.append({"y": y + 0.5, **row})
-            labels.append({"y": y + 0.5, "text": cut(row["name"], letters)})
-            effects[-1].pop("name")
-            y += 1
-    return effects, headings, labels
-
-
-def _of_word(effects: Iterator[Effect]) -> Iterator[dict[str, Any]]:
-    for _, one in zip(range(_MOST_SPANS), effects, strict=False):
-        values = {
-            "hidden": one.hidden, "alone": one.alone if one.has_copies else np.nan,
-            "total": one.total, "low": one.low, "high": one.high,
-        }  # fmt: skip
-        kind = (
-            "source"
-            if one.is_source
-            else "against"
-            if one.label == "works against the word"
-            else ""
+        ordered = by_strength(word)
+        tested = [one for one in ordered if np.isfinite(one.hidden)]
+        shown = [one for i, one in enumerate(tested) if i < _FEWEST_SPANS or _is_strong(one)]
+        shown = shown[:_MOST_SPANS]
+        sinks = sum(one.span.is_sink for one in ordered if one not in tested)
+        yield (
+            title,
+            [_row(one) for one in shown],
+            _notes(len(tested) - len(shown), len(ordered) - len(tested) - sinks),
         )
-        yield {
-            "name": one.span.name, "kind": kind,
-            **{n: round(v, 4) if np.isfinite(v) else None for n, v in values.items()},
-        }  # fmt: skip
+    if sources.versus:
+        own = [span for span in sources.spans if np.isfinite(span.versus)]
+        own.sort(key=lambda span: -abs(span.versus))
+        shown_spans = own[:_FEWEST_SPANS]
+        rows = [
+            {**_no_values(span.title), "hidden": round(span.versus, 4)} for span in shown_spans
+        ]  # fmt: skip
+        yield (
+            cut(f"answer − “{sources.versus}”", letters), rows, _notes(len(own) - len(rows), 0),
+        )  # fmt: skip
+
+
+def _is_strong(one: Effect) -> bool:
+    values = [abs(value) for value in (one.hidden, one.alone, one.total) if np.isfinite(value)]
+    return one.is_source or max(values) >= _WEAK
+
+
+def _notes(weaker: int, untested: int) -> list[str]:
+    """Return how many parts have no row; nothing for none."""
+    texts = [count(weaker, "weaker part")] if weaker else []
+    texts += [f"{untested:,} not tested"] if untested else []
+    return [", ".join(texts)] if texts else []
+
+
+_VALUES = ("hidden", "alone", "total", "low", "high", "totallow", "totalhigh")
+
+
+def _no_values(name: str) -> dict[str, Any]:
+    return {"name": name, "kind": "", **dict.fromkeys(_VALUES)}
+
+
+def _row(one: Effect) -> dict[str, Any]:
+    alone = one.alone if one.has_copies else np.nan
+    values = (one.hidden, alone, one.total, one.low, one.high, one.total_low, one.total_high)
+    kind = "against" if one.label == "works against the word" else ""
+    return {
+        "name": one.span.title, "kind": "source" if one.is_source else kind,
+        **{n: round(v, 4) if np.isfinite(v) else None
+           for n, v in zip(_VALUES, values, strict=True)},
+    }  # fmt: skip
 
 
 def _domain(effects: Rows) -> list[float]:
     values = [
-        row[name] for row in effects for name in ("hidden", "alone", "total", "low", "high")
+        row[name] for row in effects for name in _VALUES
         if row[name] is not None
     ]  # fmt: skip
     return [min([-1.0, *values]), max([0.5, *values])]

@@ -23,15 +23,24 @@ _TABLE = np.array(
 
 
 def hatch(
-    values: np.ndarray, layout: RowLayout, first: int, step: int, width: int, height: int
+    values: np.ndarray,
+    layout: RowLayout,
+    first: int,
+    step: int,
+    width: int,
+    height: int,
+    *,
+    has_thin: bool = False,
 ) -> Rows:
     """Return the picture over values [row, position] as a dataset; none where nothing is missing.
 
     `first` is the first position, `step` the number of positions per column, `width` and `height`
-    are the view's pixels. Collapsed rows show no values, so none are missing there.
+    are the view's pixels. Collapsed rows show no values, so none are missing there, but where
+    `has_thin` says that they do.
     """
     shares = _shares(values, step)
-    shares[[row for row in range(len(shares)) if layout.is_thin(row)]] = 1
+    if not has_thin:
+        shares[[row for row in range(len(shares)) if layout.is_thin(row)]] = 1
     if (shares == 1).all():
         return []
     edges = np.array(layout.edges)

@@ -31,8 +31,8 @@ from attentropy.report.figures.specification import (
 )
 
 COLOURS = {
-    "source": GREEN, "word": GREEN, "seen": MUTED, "previous": PURPLE, "induction": ORANGE,
-    "sink": MUTED, "local": BLUE, "diffuse": INK,
+    "source": GREEN, "word": GREEN, "seen": MUTED, "open": MUTED, "previous": PURPLE,
+    "induction": ORANGE, "sink": MUTED, "local": BLUE, "diffuse": INK,
 }  # fmt: skip
 LEFT = 24  # pixels of the layers' labels
 _ROOMY, _TIGHT = 5.2, 4.5  # pixels of a letter of a label, in 10 and in 9 pixels

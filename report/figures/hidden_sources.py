@@ -1,8 +1,9 @@
 """What the figure shows next to its section: p(word) when a source is hidden from a layer on.
 
 One column for each source, with the rows of the section: a bar as long as the probability, green
-where the word keeps at least half of it and red below, and a frame around the layers in which the
-answer reads the source. The page's script makes the same rows in `figure/hidden.js`.
+where the word keeps at least half of it and red below, the lines of missing values where a layer
+was not tested, and a frame around the layers in which the answer reads the source. The page's
+script makes the same rows in `figure/hidden.js`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import altair as alt
+import numpy as np
 
+from attentropy.report.figures.hatch import hatch
 from attentropy.report.figures.marks import (
     GREEN,
     INK,
@@ -24,18 +27,23 @@ from attentropy.report.figures.marks import (
 from attentropy.report.figures.readable_rows import RowLayout, has_text
 from attentropy.report.figures.sizes import CAPTION, HIDDEN, HIDDEN_GAP, LABELS, STRIP, Size
 from attentropy.report.figures.specification import Rows, VegaLite, layer
+from attentropy.report.palette import MISSING
+from attentropy.report.text import cut
 
-DATASETS = ("hidden", "hiddenbands", "hiddennames", "hiddennotes", "hiddentitle")
+DATASETS = (
+    "hidden", "hiddenhatch", "hiddenbands", "hiddennames", "hiddennotes", "hiddentitle",
+)  # fmt: skip
 MOST = 3  # columns
+LEAST_BAR = 2  # pixels, so that a probability of nearly 0 is seen to be tested
 LOST = "#d6604d"  # of a bar below one half of the probability, on a light and on a dark page
-_LETTERS = 9  # of a source's name below its column
+_COLUMNS = 9  # of a source's name below its column
 
 
 @dataclass(frozen=True)
 class HiddenColumn:
     """A source: its name and note below the column, and the probabilities by layer entry.
 
-    Each is that of the word where the source is hidden from this layer on; None: not measured.
+    Each is that of the word where the source is hidden from this layer on; None: not tested.
     band: the first and the last entry in which the answer reads it.
     """
 
@@ -56,7 +64,7 @@ class HiddenWord:
 
 def short_name(name: str) -> str:
     """Return a name cut to the width of a column."""
-    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
+    return cut(name, _COLUMNS)
 
 
 def amount(probability: float) -> str:
@@ -75,6 +83,7 @@ def datasets(word: HiddenWord | None, layout: RowLayout, size: Size) -> dict[str
     for i, column in enumerate(word.columns):
         left = i * (HIDDEN + HIDDEN_GAP)
         data["hidden"] += _cells(word, column, left, layout, size)
+        data["hiddenhatch"] += _hatch(column, left, layout, size)
         middle = left + HIDDEN / 2
         data["hiddennames"].append({"x": middle, "text": column.name})
         data["hiddennotes"].append({"x": middle, "text": column.note})
@@ -91,15 +100,22 @@ def _cells(
 ) -> Rows:
     edges, rows = layout.edges, []
     for r, p in enumerate(column.probabilities):
-        if p is None:
-            continue
-        has_room = not layout.is_thin(r) and has_text(layout, r, size)
+        has_room = p is not None and not layout.is_thin(r) and has_text(layout, r, size)
+        kind = "untested" if p is None else "lost" if p < word.probability / 2 else "kept"
         rows.append({
-            "x0": left, "x1": left + HIDDEN, "bar": left + HIDDEN * p,
+            "x0": left, "x1": left + HIDDEN,
+            "bar": left + (0 if p is None else max(LEAST_BAR, HIDDEN * p)),
             "y0": edges[r], "y1": edges[r + 1], "yc": (edges[r] + edges[r + 1]) / 2,
-            "lost": p < word.probability / 2, "text": amount(p) if has_room else "",
+            "kind": kind, "text": amount(p) if p is not None and has_room else "",
         })  # fmt: skip
     return rows
+
+
+def _hatch(column: HiddenColumn, left: int, layout: RowLayout, size: Size) -> Rows:
+    """Return the lines over the layers that were not tested, at the column's place."""
+    values = np.array([[np.nan if p is None else p] for p in column.probabilities])
+    lines = hatch(values, layout, 0, 1, HIDDEN, size.height, has_thin=True)
+    return [{**row, "x0": left, "x1": left + HIDDEN} for row in lines]
 
 
 def hidden_title(size: Size) -> VegaLite:
@@ -118,11 +134,18 @@ def hidden_title(size: Size) -> VegaLite:
 def hidden_columns(size: Size) -> VegaLite:
     """Return the columns, as high as the section."""
     return layer(
-        _rect("hidden", "x1", color=UNREAD),
-        _rect("hidden", "bar", color=GREEN, opacity=0.5, is_kept=True),
-        _rect("hidden", "bar", color=LOST, opacity=0.85, is_kept=False),
-        _numbers("!datum.lost", "normal"),
-        _numbers("datum.lost", "bold"),
+        _rect("x1", "kept", "lost", color=UNREAD),
+        _rect("x1", "untested", color=MISSING),
+        dataset("hiddenhatch")
+        .mark_image(aspect=False, smooth=False)
+        .encode(
+            x=_pixels("x0"), x2=alt.X2("x1"), y=y_scale("y0:Q"), y2=alt.Y2("y1"),
+            url=alt.Url("url:N"),
+        ),
+        _rect("bar", "kept", color=GREEN, opacity=0.5),
+        _rect("bar", "lost", color=LOST, opacity=0.85),
+        _numbers("kept", "normal"),
+        _numbers("lost", "bold"),
         dataset("hiddenbands")
         .mark_rect(filled=False, stroke=GREEN, strokeWidth=2, fillOpacity=0)
         .encode(x=_pixels("x0"), x2=alt.X2("x1"), y=y_scale("y0:Q"), y2=alt.Y2("y1")),
@@ -130,10 +153,16 @@ def hidden_columns(size: Size) -> VegaLite:
     )  # fmt: skip
 
 
-def _numbers(test: str, weight: Literal["normal", "bold"]) -> alt.Chart:
+def _of_kind(*kinds: str) -> alt.Chart:
+    chart: alt.Chart = dataset("hidden").transform_filter(
+        " || ".join(f"datum.kind == '{kind}'" for kind in kinds)
+    )
+    return chart
+
+
+def _numbers(kind: str, weight: Literal["normal", "bold"]) -> alt.Chart:
     chart: alt.Chart = (
-        dataset("hidden")
-        .transform_filter(test)
+        _of_kind(kind)
         .mark_text(
             align="right", baseline="middle", color=INK, dx=-3, fontWeight=weight,
             fontSize=alt.ExprRef("min(cellfont, 11)"),
@@ -164,12 +193,11 @@ def _below(
     return layer(text, width=size.hidden, height=height)
 
 
-def _rect(name: str, right: str, is_kept: bool | None = None, **mark: Any) -> alt.Chart:
-    rows = dataset(name)
-    if is_kept is not None:
-        rows = rows.transform_filter("!datum.lost" if is_kept else "datum.lost")
-    chart: alt.Chart = rows.mark_rect(**mark).encode(
-        x=_pixels("x0"), x2=alt.X2(right), y=y_scale("y0:Q"), y2=alt.Y2("y1")
+def _rect(right: str, *kinds: str, **mark: Any) -> alt.Chart:
+    chart: alt.Chart = (
+        _of_kind(*kinds)
+        .mark_rect(**mark)
+        .encode(x=_pixels("x0"), x2=alt.X2(right), y=y_scale("y0:Q"), y2=alt.Y2("y1"))
     )
     return chart
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,15 +17,18 @@ from attentropy.report.findings.scored_heads import IDLE_QUERIES, head_limit, id
 from attentropy.report.read.answer_words import read_answer
 from attentropy.report.read.maps import score_names
 from attentropy.report.read.sources import read_sources
+from attentropy.report.read.tested_words import NO_EFFECT, Effect
 from attentropy.report.read.top_keys import top_keys
 from attentropy.report.text import for_sentence
 
 # A head has the first of these kinds that it is; "" for none.
-KINDS = ("", "source", "previous", "induction", "word", "seen", "sink", "local", "diffuse")
+KINDS = (
+    "", "source", "previous", "induction", "word", "open", "seen", "sink", "local", "diffuse",
+)  # fmt: skip
 _SCORED = ("previous", "induction", "sink", "local", "diffuse")
 # Where sources were tested: "source" attends most to one in the layers that read it, "seen" to
-# another word, or where that has no effect; "word" to one where that was not tested.
-NAMED_KINDS = ("source", "word", "seen")
+# one that has no effect there; "open" to a word of which that was not tested.
+NAMED_KINDS = ("source", "word", "open", "seen")
 # What a head gives a word at least, for its label to be the word.
 WORD_WEIGHT = 0.2
 _WORDS_OF = ("content", "reasoning", "generated")  # roles of tokens whose words are named
@@ -133,18 +137,27 @@ def _attending(trace: Trace, keys: np.ndarray, has_word: np.ndarray) -> dict[str
     """Return which heads attend to a word, by kind; whether that matters, where it was tested."""
     sources = read_sources(trace)
     none = np.zeros(keys.shape, bool)
-    if sources is None:
-        return {"word": has_word, "source": none, "seen": none}
-    is_read, is_open = none.copy(), none.copy()
+    if sources is None or sources.main.start < 0:  # of a text that the model did not write
+        return {"word": has_word, "source": none, "open": none, "seen": none}
+    effects, is_read = sources.main.effects, none.copy()
+    is_tested = np.isin(keys, _places(effects, lambda one: bool(np.isfinite(one.hidden))))
+    is_seen = np.isin(keys, _places(effects, lambda one: one.label in NO_EFFECT))
     for effect in sources.main.sources:
         own = np.isin(keys, [*range(effect.span.start, effect.span.stop), *effect.span.copies])
         if effect.reads is None:  # nobody knows in which layers
-            is_open |= own
+            is_tested, is_seen = is_tested & ~own, is_seen & ~own
         else:
             first, last = effect.reads
             is_read[first : last + 1] |= own[first : last + 1]
-    is_open &= has_word & ~is_read
-    return {"word": is_open, "source": is_read, "seen": has_word & ~is_read & ~is_open}
+            is_tested, is_seen = is_tested | own, is_seen | own
+    is_seen &= has_word & ~is_read
+    is_open = has_word & ~is_tested & ~is_read
+    return {"word": none, "source": is_read, "open": is_open, "seen": is_seen}
+
+
+def _places(effects: Iterable[Effect], has: Callable[[Effect], bool]) -> list[int]:
+    """Return the positions of the spans whose effect is such a one."""
+    return [p for one in effects if has(one) for p in range(one.span.start, one.span.stop)]
 
 
 def _least_weight(trace: Trace, query: int) -> np.ndarray:

@@ -22,8 +22,8 @@ _FILLED = {
     "tile", "part", "cells", "hatch", "overviewhatch", "inset", "insethatch", "histogram", "map",
     "exact", "window", "received", "receivedpart", "heads", "sprite", "frames", "numbers", "labels",
     "picked", "pointed", "bars", "dimmed", "miniparts", "miniturns", "minihits", "miniview",
-    "miniselected", "lineparts", "hidden", "hiddenbands", "hiddennames", "hiddennotes",
-    "hiddentitle",
+    "miniselected", "lineparts", "hidden", "hiddenhatch", "hiddenbands", "hiddennames",
+    "hiddennotes", "hiddentitle",
 }  # fmt: skip
 _MANY_HEADS = 256
 # Charts that stand empty until the script fills them.

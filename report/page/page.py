@@ -142,7 +142,7 @@ def _context(report: Report) -> dict[str, Any]:
         "payload": {**facts(report), "specs": specifications(report.charts)},
         "glossary": Terms,
         "tested": report.sources is not None,
-        "source_sentences": source_sentences(report.sources),
+        "source_sentences": source_sentences(report.sources, report.axes.layers),
         "boxed": bool(report.placement.caption),
         "dotted": any(lens.is_marked for lens in report.readable.values()),
         "reduced": "",

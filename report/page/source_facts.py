@@ -11,7 +11,9 @@ from attentropy.report.content.source_words import rests_on, span_name
 from attentropy.report.figures.hidden_sources import HiddenWord, amount
 from attentropy.report.figures.sizes import HIDDEN, HIDDEN_GAP
 from attentropy.report.read.tested_words import HALF, Effect, Sources, TestedWord
+from attentropy.report.text import cut
 
+_SHORT = 14  # columns of a short name
 _MOST_EFFECTS = 20_000  # numbers; beyond that the page has those of the decisive words alone
 
 
@@ -50,10 +52,15 @@ class WordFacts(TypedDict):
 
 
 class SpanFacts(TypedDict):
-    """A span: its tokens [from, to), and its name in a sentence."""
+    """A span: its tokens [from, to), its name in a sentence, and a short one.
+
+    `sink`: it cannot be hidden.
+    """
 
     at: tuple[int, int]
     name: str
+    short: str
+    sink: bool
 
 
 class SourceFacts(TypedDict):
@@ -78,7 +85,15 @@ def source_facts(
     return {
         "main": words.index(sources.main),
         "words": [_word(word, hidden.get(word.index)) for word in words],
-        "spans": [{"at": (s.start, s.stop), "name": span_name(s)} for s in sources.spans],
+        "spans": [
+            {
+                "at": (s.start, s.stop),
+                "name": span_name(s),
+                "short": cut(s.name, _SHORT),
+                "sink": s.is_sink,
+            }
+            for s in sources.spans
+        ],
         "column": (HIDDEN, HIDDEN_GAP),
     }
 

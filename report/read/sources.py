@@ -6,6 +6,7 @@ changes of ln p of a word, in nats; NaN where a span was not tested.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -16,16 +17,14 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.derived import once_per_trace
 from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.sources import LABELS
-from attentropy.report.compare.difference import Difference
 from attentropy.report.read.answer_words import read_answer
 from attentropy.report.read.tested_words import (
     Effect,
     Sources,
     TestedSpan,
     TestedWord,
-    cut,
 )
-from attentropy.report.text import for_sentence
+from attentropy.report.text import cut, for_sentence
 from attentropy.report.units import count
 
 _KEPT, _LOST = 0.8, 0.2  # of its effect: hidden from later layers on, a source is read there
@@ -36,8 +35,8 @@ _LETTERS = 200  # of the text of a span
 @once_per_trace
 def read_sources(trace: Trace) -> Sources | None:
     """Return what hiding parts of the prompt did to the answer; None where it was not tested."""
-    group: xr.Dataset | None = getattr(trace, "sources", None)
-    if isinstance(trace, Difference) or group is None or not group.sizes.get("word"):
+    group = trace.sources
+    if group is None or not group.sizes.get("word"):
         return None
     spans = _spans(trace, group)
     reader = _Words(trace, group, spans)
@@ -47,17 +46,21 @@ def read_sources(trace: Trace) -> Sources | None:
 
 def _spans(trace: Trace, group: xr.Dataset) -> tuple[TestedSpan, ...]:
     names = ("span_level", "span_role", "span_id")
+    versus = _variable(group, "effect_versus", group.sizes["span"])
     starts, stops = (group[name].values for name in ("span_start", "span_stop"))
     levels, roles, ids = ([str(text) for text in group[name].values] for name in names)
     draws = _variable(group, "control_draws", len(starts))
     masses = _variable(group, "attention_mass", len(starts))
     copies = _copies(trace)
+    # A name that several segments share says nothing: their texts stand for them.
+    segments = Counter(i for i, level in zip(ids, levels, strict=True) if level == "segment")
+    ids = [own if segments[own] < 2 else "" for own in ids]
     return tuple(
         TestedSpan(
             i, int(start), int(stop), levels[i], roles[i], cut(for_sentence(ids[i]), 60),
             _span_text(trace, int(start), int(stop), roles[i]),
             int(draws[i]) if np.isfinite(draws[i]) else 0, float(masses[i]),
-            copies(int(start), int(stop)),
+            copies(int(start), int(stop)), float(versus[i]),
         )
         for i, (start, stop) in enumerate(zip(starts, stops, strict=True))
     )  # fmt: skip
@@ -82,8 +85,8 @@ def _span_text(trace: Trace, start: int, stop: int, role: str) -> str:
     """Return the text of a span; of a redacted trace its role and its length."""
     if is_redacted(trace):
         return f"{role or 'span'} at position {start:,} ({count(stop - start, 'token')})"
-    text = for_sentence(" ".join("".join(trace.tokens[start:stop]).split()), _LETTERS)
-    return (bare_word(text) or text) if " " not in text else text
+    text = " ".join("".join(trace.tokens[start:stop]).split())
+    return for_sentence(text if " " in text else bare_word(text) or text, _LETTERS)
 
 
 def _variable(group: xr.Dataset, name: str, *shape: int) -> np.ndarray:
@@ -148,9 +151,9 @@ class _Words:
         )
         for other in (alone, removed):
             hidden = np.where(np.isfinite(hidden), hidden, other)
-        low, high = (
+        low, high, total_low, total_high = (
             _variable(group, f"control_{end}", many, group.sizes["word"])[:, index]
-            for end in ("low", "high")
+            for end in ("low", "high", "total_low", "total_high")
         )
         labels = group["label"].values[:, index]
         from_layer = self._sums("effect_from_layer", steps, many, len(self._entries))
@@ -158,8 +161,9 @@ class _Words:
             label = LABELS[labels[i]] if 0 <= labels[i] < len(LABELS) else LABELS[_UNTESTED]
             own = from_layer[i] if len(from_layer[i]) == len(self._entries) else np.zeros(0)
             yield Effect(
-                span, label, float(hidden[i]), float(alone[i]), float(total[i]), float(low[i]),
-                float(high[i]), float(enough[i]), _by_entry(self._trace, self._entries, own),
+                span, label, float(hidden[i]), float(alone[i]), float(total[i]), float(removed[i]),
+                float(low[i]), float(high[i]), float(total_low[i]), float(total_high[i]),
+                float(enough[i]), _by_entry(self._trace, self._entries, own),
                 _band(self._entries, own, float(hidden[i])),
             )  # fmt: skip
 

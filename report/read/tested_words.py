@@ -11,9 +11,11 @@ from functools import cached_property
 import numpy as np
 
 from attentropy.engine.trace.sources import LABELS
-from attentropy.report.text import for_sentence
+from attentropy.report.text import cut, for_sentence
 
 RESTS_ON = LABELS[:2]  # the labels of what a word rests on
+# The labels of what the answer does not read itself, tested in every layer.
+NO_EFFECT = ("through other tokens", "attended, no effect", "no effect")
 HALF = float(np.log(2))  # nats by which a word's probability is halved
 
 
@@ -23,7 +25,8 @@ class TestedSpan:
 
     id: the segment's, "" without. draws: how many random spans are its control. mass: the attention
     that it receives from the answer's rows, the mean over heads and layers. copies: the positions
-    of the answer that restate a content word of it.
+    of the answer that restate a content word of it. versus: what hiding it changes in the lead of
+    the answer over another text, in nats.
     """
 
     index: int
@@ -36,11 +39,33 @@ class TestedSpan:
     draws: int
     mass: float
     copies: tuple[int, ...] = ()
+    versus: float = float("nan")
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it is a segment with an id of its own."""
+        return bool(self.id) and self.level == "segment"
 
     @property
     def name(self) -> str:
         """The id of a named segment, or the text."""
-        return self.id if self.id and self.level == "segment" else self.text
+        return self.id if self.is_named else self.text
+
+    @property
+    def title(self) -> str:
+        """The name with what it is, where it is longer than a sentence; its parts may begin so."""
+        is_long = self.level in ("message", "paragraph") and not self.is_named
+        return f"{self.level}: {self.name}" if is_long else self.name
+
+    def is_within(self, other: TestedSpan) -> bool:
+        """Return whether it is a part of another span."""
+        is_shorter = self.stop - self.start < other.stop - other.start
+        return is_shorter and other.start <= self.start and self.stop <= other.stop
+
+    @property
+    def is_sink(self) -> bool:
+        """Whether attention parks there, so that it cannot be hidden."""
+        return self.role == "sink"
 
 
 @dataclass(frozen=True)
@@ -48,9 +73,10 @@ class Effect:
     """What hiding a span does to a word: changes of ln p in nats, and a label of `LABELS`.
 
     hidden: together with its copies in the answer; alone: without them; total: hidden from the rest
-    of the prompt too. low, high: the 5th and 95th percentile of random spans hidden in the same
-    way. enough: the change where the answer sees this passage and no other one. reads: the first
-    and the last layer, entries along `layer`, in which the answer reads it.
+    of the prompt too; removed: the prompt was read without it. low, high: the 5th and 95th
+    percentile of random spans hidden in the same way; total_low, total_high: the same for total.
+    enough: the change where the answer sees this passage and no other one. reads: the first and the
+    last layer, entries along `layer`, in which the answer reads it.
     """
 
     span: TestedSpan
@@ -58,8 +84,11 @@ class Effect:
     hidden: float
     alone: float
     total: float
+    removed: float
     low: float
     high: float
+    total_low: float
+    total_high: float
     enough: float
     from_layer: tuple[float, ...]
     reads: tuple[int, int] | None
@@ -104,8 +133,12 @@ class TestedWord:
 
     @cached_property
     def sources(self) -> tuple[Effect, ...]:
-        """What the word rests on, the strongest first."""
-        own = (effect for effect in self.effects if effect.is_source)
+        """What the word rests on, the strongest first.
+
+        Of a passage and a part of it, the part alone.
+        """
+        found = [effect for effect in self.effects if effect.is_source]
+        own = (one for one in found if not any(other.span.is_within(one.span) for other in found))
         return tuple(sorted(own, key=lambda one: (_order(one.hidden), one.span.index)))
 
 
@@ -132,11 +165,28 @@ class Sources:
         return for_sentence(str(self.facts.get("target") or ""), 60)
 
     @property
+    def versus(self) -> str:
+        """The other text that the answer was compared with; "" for none."""
+        own = for_sentence(str(self.facts.get("versus") or ""), 60)
+        return own if any(np.isfinite(span.versus) for span in self.spans) else ""
+
+    @property
     def tested(self) -> int:
         """How many spans were tested."""
-        return sum(
-            any(np.isfinite(w.effects[s.index].hidden) for w in self.words) for s in self.spans
-        )
+        return sum(self._is_tested(span) for span in self.spans)
+
+    @property
+    def sinks(self) -> int:
+        """How many spans cannot be tested, because attention parks there."""
+        return sum(span.is_sink and not self._is_tested(span) for span in self.spans)
+
+    @property
+    def untested(self) -> int:
+        """How many other spans were left out."""
+        return len(self.spans) - self.tested - self.sinks
+
+    def _is_tested(self, span: TestedSpan) -> bool:
+        return any(np.isfinite(word.effects[span.index].hidden) for word in self.words)
 
     @property
     def floor(self) -> float:
@@ -149,14 +199,9 @@ class Sources:
         return next((word for word in self.words if word.start <= position < word.stop), None)
 
 
-def quoted_part(text: str, letters: int) -> str:
-    """Return a text in quotation marks, with blanks as they are, cut to `letters`."""
-    return f"“{cut(text, letters)}”"
-
-
-def cut(text: str, letters: int) -> str:
-    """Return a text of at most so many letters, "…" in place of the rest."""
-    return text if len(text) <= letters else f"{text[: max(1, letters - 1)].rstrip()}…"
+def quoted_part(text: str, columns: int) -> str:
+    """Return a text in quotation marks, with blanks as they are, cut to `columns`."""
+    return f"“{cut(text, columns)}”"
 
 
 def _order(value: float) -> float:

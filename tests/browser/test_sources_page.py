@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from answers import answered
+from attentropy.engine.trace.sources import LABELS
 from attentropy.report.figures.sizes import wide
 from sourced import ANSWER, capital, with_sources, word_span
 from traces import CHAT
@@ -81,6 +82,51 @@ def test_a_click_on_a_word_of_the_answer_shows_what_it_rests_on(open_page, trace
     opened.assert_clean()
 
 
+def test_sinks_and_the_last_token_are_hatched_and_other_template_tokens_are_one_group(open_page):
+    base = capital(template={"Canberra": -0.2})
+    sources = base.sources
+    place = {"span_start": 1, "span_stop": 2}  # a template token that cannot be hidden
+    for name, value in {**place, "span_role": "sink", "span_level": "template"}.items():
+        sources[name].values[2] = value
+    sources["label"].values[2] = LABELS.index("sink")
+    page = open_page(base).page
+    page.click(f'#text .t[data-at="{CANBERRA}"]')
+    for chip in page.locator("#text details").all():
+        chip.evaluate("(d) => { d.open = true; }")
+    titles = {}
+    for position in (0, 1, base.prompt_tokens - 1):
+        token = page.locator(f'#text .t[data-at="{position}"]')
+        token.hover()
+        titles[position] = token.get_attribute("title")
+        assert ("missing" in token.get_attribute("class")) == bool(position)
+    assert titles[0].endswith("hiding all template tokens changes ln p by −0.20 nats")
+    assert titles[1].endswith("not tested, because it is a sink")
+    assert titles[base.prompt_tokens - 1].endswith("not tested")
+
+
+@pytest.mark.parametrize("width", [420, 1440])
+def test_each_word_that_is_clicked_shows_its_own_sources(open_page, trace, width):
+    opened = open_page(trace, width=width)
+    page = opened.page
+    for position, names in ((CANBERRA, {"capital", "Australia"}), (CANBERRA - 4, {"capital"})):
+        page.click(f'#text .t[data-at="{position}"]')
+        opened.quiet()
+        marked = page.eval_on_selector_all(
+            "#text .t.source", "(all) => all.map((t) => t.dataset.at)"
+        )
+        assert {trace.tokens[int(at)].strip() for at in marked} == names
+    opened.assert_clean()
+
+
+def test_on_a_telephone_the_table_says_in_which_layers_a_source_is_read(open_page, trace):
+    page = open_page(trace, width=420).page
+    cell = page.locator("#table-sources-0 tbody tr").first.get_by_text("layers 2–4")
+    cell.scroll_into_view_if_needed()
+    box = cell.bounding_box()
+    assert box["x"] + box["width"] <= 420
+    assert "The answer reads “capital” in layers 2–4" in page.inner_text("#section-sources")
+
+
 def _columns(opened, size, top=0):
     """Return a screenshot of the columns next to the section, [row, column, colour]."""
     box = opened.page.locator("#figure").bounding_box()
@@ -92,8 +138,9 @@ def _columns(opened, size, top=0):
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_the_columns_are_those_of_the_still_picture(open_page, trace, dark):
-    size = wide(6, 26, 2)
+def test_the_columns_are_those_of_the_still_picture(open_page, dark):
+    trace, size = capital(), wide(6, 26, 2)
+    trace.sources["effect_from_layer"].values[:, 3] = np.nan  # not tested
     live = _columns(open_page(trace, dark=dark), size)
     still = _columns(open_page(trace, dark=dark, scripts=False), size)
     assert live.shape == still.shape
@@ -126,8 +173,11 @@ def test_the_section_has_chart_tables_and_csv(open_page, trace):
     assert "not tested" in texts
     rows = table.locator("tbody tr").all()
     assert [cell.inner_text() for cell in rows[0].locator("th, td").all()][:3] == [
-        "capital", "asks", "source",
+        "capital", "source", "0.001",
     ]  # fmt: skip
+    assert "layers 2–4" in rows[0].inner_text()
+    assert [row.get_attribute("class") for row in rows[:3]] == ["rests", "rests", None]
+    assert rows[-1].locator(".missing").first.inner_text() == "not tested"
     assert page.locator("#section-sources .still img").first.is_visible()
     with page.expect_download():
         page.click("[data-csv=table-sources-0]")

@@ -3,6 +3,7 @@
 import pytest
 
 from attentropy.report.text import (
+    cut,
     for_prompt,
     for_terminal,
     label,
@@ -89,3 +90,11 @@ def test_a_tower_of_accents_is_cut_where_it_would_be_drawn_over_other_lines():
 )
 def test_special_and_redacted_tokens_stay_apart_where_they_are_cut(token, columns, shown):
     assert label(token, columns) == shown
+
+
+def test_a_text_of_a_sentence_is_cut_to_its_columns():
+    assert cut("one two three", 9) == "one two…"
+    assert cut("堪培拉", 6) == "堪培拉"
+    assert cut("堪培拉是", 6) == "堪培…"
+    assert cut("\u2068\u05d0\u05d1\u05d2\u2069", 3) == "\u2068\u05d0\u05d1\u05d2\u2069"
+    assert cut("\u2068\u05d0\u05d1\u05d2\u05d0\u2069", 3) == "\u2068\u05d0\u05d1…\u2069"

@@ -4,7 +4,7 @@ import { state } from "./state.js";
 
 let openingPlace = -1;
 let lastWord = report.sources?.main ?? -1;
-let spanAt = null;
+let placed = null;
 
 // Note the position that the page opens with: it shows the sources of the headline's word.
 export function noteOpeningPlace() {
@@ -40,15 +40,16 @@ export function columnsWord() {
   return words[lastWord];
 }
 
-// The number of the shortest tested span that has each position for a word, −1 for none.
+// The number of the span that each position belongs to for a word, −1 for none: the shortest that was tested, else
+// one that was not.
 function spansAt({ effects }) {
-  const own = new Int32Array(N).fill(-1), spans = report.sources.spans.map(({ at: [from, to] }, i) => ({ from, to, i }));
-  for (const { from, to, i } of spans.sort((a, b) => b.to - b.from - (a.to - a.from))) if (effects[i] !== null) own.fill(i, from, to);
+  const own = new Int32Array(N).fill(-1), all = report.sources.spans.map(({ at: [from, to] }, i) => ({ from, to, i, rank: effects[i] === null ? 0 : 1 }));
+  for (const { from, to, i } of all.sort((a, b) => a.rank - b.rank || b.to - b.from - (a.to - a.from))) own.fill(i, from, to);
   return own;
 }
 
-// The span at a position that was tested for a word; −1 for none.
-export function testedSpan(of, position) {
-  if (spanAt?.of !== of) spanAt = { of, own: spansAt(of) };
-  return spanAt.own[position];
+// The number of the span at a position; −1 for none.
+export function spanOf(answerWord, position) {
+  if (placed?.answerWord !== answerWord) placed = { answerWord, own: spansAt(answerWord) };
+  return placed.own[position];
 }

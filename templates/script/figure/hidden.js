@@ -1,22 +1,30 @@
 // The columns next to the section: p(word) when a source is hidden from a layer on; report/figures/hidden_sources.py
 // makes the same rows.
+import { hatchRows } from "../data/hatch.js";
 import { report } from "../data/page.js";
 import { hasText, isThin, rowEdges, textStep } from "../data/readable.js";
 import { rowKind } from "../data/rows.js";
 import { columnsWord } from "../data/sources.js";
 import { figureView, layout } from "./canvas.js";
 
+const LEAST_BAR = 2;
+
 // The cells of one column, whose left edge is at the pixel `column.left`.
 function hiddenCells(probability, column, edges) {
   const { probabilities, left } = column, many = probabilities.length, step = textStep(edges[many], layout.height), [width] = report.sources.column;
-  return probabilities.flatMap((p, r) => {
-    if (p === null) return [];
-    const hasRoom = !isThin(edges, r) && hasText(r, many, step);
-    return [{
-      x0: left, x1: left + width, bar: left + width * p, y0: edges[r], y1: edges[r + 1], yc: (edges[r] + edges[r + 1]) / 2,
-      lost: p < probability / 2, text: hasRoom ? column.texts[r] : "",
-    }];
+  return probabilities.map((p, r) => {
+    const hasRoom = p !== null && !isThin(edges, r) && hasText(r, many, step);
+    return {
+      x0: left, x1: left + width, bar: left + (p === null ? 0 : Math.max(LEAST_BAR, width * p)), y0: edges[r], y1: edges[r + 1], yc: (edges[r] + edges[r + 1]) / 2,
+      kind: p === null ? "untested" : p < probability / 2 ? "lost" : "kept", text: hasRoom ? column.texts[r] : "",
+    };
   });
+}
+
+// The lines over the layers of one column that were not tested.
+function untestedHatch({ probabilities, left }, edges) {
+  const [width] = report.sources.column, shareOf = (r) => (probabilities[r] === null ? 0 : 1);
+  return hatchRows({ edges, columns: 1, columnAt: () => 0, shareOf, width, height: layout.height, x0: left, x1: left + width });
 }
 
 // Draw the columns of the word that is shown; the heads of one layer as rows have none.
@@ -26,6 +34,7 @@ export function drawHidden(rows) {
   const columns = (own?.columns ?? []).map((column, i) => ({ ...column, left: i * (width + gap) })), edges = rowEdges(rows.length);
   const datasets = {
     hidden: columns.flatMap((column) => hiddenCells(own.probability, column, edges)),
+    hiddenhatch: columns.flatMap((column) => untestedHatch(column, edges)),
     hiddenbands: columns.filter(({ band }) => band).map(({ band: [first, last], left }) => ({ x0: left, x1: left + width, y0: edges[first], y1: edges[last + 1] })),
     hiddennames: columns.map(({ name, left }) => ({ x: left + width / 2, text: name })),
     hiddennotes: columns.map(({ note, left }) => ({ x: left + width / 2, text: note })),

@@ -4,7 +4,7 @@ import { headTable, kindName, roleLabel } from "./heads.js";
 
 const MEANINGS = {
   previous: "previous token", induction: "induction", sink: "attends to a sink", local: "local: the last 64 keys", diffuse: "diffuse: nearly uniform",
-  source: "reads a source", seen: "attends to a word: hiding it here changes nothing",
+  source: "reads a source", open: "attends to a word: hiding it here was not tested", seen: "attends to a word: hiding it here changes nothing",
 };
 
 // The lines about one head, by layer and column: its name, what it does, and all its scores.

@@ -31,7 +31,7 @@ export const readHeads = () => (reading ??= readAll());
 export const kindName = (layer, c) => report.headKinds[headTable.kind(layer, c)];
 
 // The kinds of heads that attend to a word; report/findings/head_roles.py has the same.
-const NAMED_KINDS = ["source", "word", "seen"];
+const NAMED_KINDS = ["source", "word", "open", "seen"];
 
 // The label of a head: its word after an arrow, or its kind; "" for neither.
 export const roleLabel = (layer, c) => (NAMED_KINDS.includes(kindName(layer, c)) ? `→ ${headTable.word(layer, c)}` : kindName(layer, c));

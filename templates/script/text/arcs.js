@@ -111,12 +111,12 @@ function placeOf(position, box, view) {
 
 // The spans that a word rests on and the words that its row attends to besides, each with its place and width.
 function arcsOf(answerWord, query) {
-  const spans = answerWord ? answerWord.sources.map((i) => report.sources.spans[i].at) : [];
-  const attended = attendedWords(query).filter(({ key }) => !spans.some(([from, to]) => key >= from && key < to));
+  const spans = answerWord ? answerWord.sources.map((i) => report.sources.spans[i]) : [];
+  const attended = attendedWords(query).filter(({ key }) => !spans.some(({ at: [from, to] }) => key >= from && key < to));
   const kind = report.sources ? "attended" : "";
   return [
     ...attended.map(({ key, weight }) => ({ key, kind, width: kind ? 1.2 : 1 + 2 * Math.min(1, weight * 2) })),
-    ...spans.slice(0, MOST_ARCS).map(([key]) => ({ key, kind: "tested", width: 2.2 })),
+    ...spans.slice(0, MOST_ARCS).map(({ at: [key], short }) => ({ key, kind: "tested", width: 2.2, name: short })),
   ];
 }
 
@@ -127,7 +127,7 @@ export function drawArcs() {
   svg.replaceChildren();
   const answerWord = shownWord(), query = answerWord ? answerWord.at[0] - 1 : arcQuery(), from = placeOf(answerWord ? answerWord.at[0] : arcEnd(query), box, view);
   if (from.state !== "in") return;
-  for (const { key, kind, width } of arcsOf(answerWord, query)) {
+  for (const { key, kind, width, name } of arcsOf(answerWord, query)) {
     const to = placeOf(key, box, view);
     if (to.state === "in") {
       const height = Math.min(26, 8 + Math.abs(from.x - to.x) / 14), top = Math.max(2, Math.min(from.y, to.y) - height);
@@ -136,7 +136,7 @@ export function drawArcs() {
     } else {
       const y = to.state === "above" ? view.top - box.top + 10 : view.bottom - box.top - 6, sign = to.state === "above" ? "↑" : "↓";
       const label = shape("text", { x: (view.right - box.left - 8 - 110 * svg.querySelectorAll("text").length).toFixed(1), y: y.toFixed(1), "text-anchor": "end", "data-key": key, class: kind });
-      label.textContent = `${sign} ${texts.plain(key).trim()} ${formatCount(key)}`;
+      label.textContent = `${sign} ${name ?? texts.plain(key).trim()} ${formatCount(key)}`;
       svg.append(label);
     }
   }

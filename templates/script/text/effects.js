@@ -1,7 +1,7 @@
 // The text coloured by what hiding its parts does to a word of the answer, with the legend of the colours.
 import { $, PROMPT, report } from "../data/page.js";
 import { colourOf, SHARE, toHex } from "../data/colours.js";
-import { chosenWord, shownWord, testedSpan } from "../data/sources.js";
+import { chosenWord, shownWord, spanOf } from "../data/sources.js";
 import { theme } from "../data/state.js";
 import { texts } from "../data/texts.js";
 import { openChart } from "../figure/chart.js";
@@ -16,11 +16,14 @@ const scaleOfEffects = ({ most }) => ({ ...SHARE, low: -most, high: most, unit: 
 // The word whose effects colour the text; null where its entropy does.
 export const colouringWord = () => (chosenWord() < 0 ? null : report.sources.words[chosenWord()]);
 
+// Whether a token is one of the template's, which are hidden as a group: those before the prompt's last token that
+// belong to no span.
+const isHiddenWithAll = (answerWord, position) => spanOf(answerWord, position) < 0 && position < PROMPT - 1 && ["template", "bos"].includes(texts.role(position));
+
 // What hiding the token at a position does to a word: of template tokens that of all of them; null: not tested.
 function effectAt(answerWord, position) {
-  if (["template", "bos"].includes(texts.role(position))) return answerWord.template;
-  const span = testedSpan(answerWord, position);
-  return span < 0 ? null : answerWord.effects[span];
+  if (isHiddenWithAll(answerWord, position)) return answerWord.template;
+  return answerWord.effects[spanOf(answerWord, position)] ?? null;
 }
 
 // A function that gives the colours of tokens; those of the answer, which were not hidden by themselves, have none.
@@ -39,9 +42,9 @@ const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(M
 // What a tooltip says of a token.
 export function effectTitle(answerWord, position) {
   if (position >= PROMPT) return `position ${position}: part of the answer`;
-  const value = effectAt(answerWord, position), span = testedSpan(answerWord, position);
-  if (value === null) return `position ${position}: not tested`;
-  const isTemplate = ["template", "bos"].includes(texts.role(position)), name = isTemplate ? "all template tokens" : report.sources.spans[span].name;
+  const value = effectAt(answerWord, position), span = report.sources.spans[spanOf(answerWord, position)];
+  if (value === null) return `position ${position}: not tested${span?.sink ? ", because it is a sink" : ""}`;
+  const name = isHiddenWithAll(answerWord, position) ? "all template tokens" : span.name;
   return `position ${position}: hiding ${name} changes ln p by ${signed(value)} nats`;
 }
 

@@ -102,7 +102,7 @@ def test_each_copy_alone_is_sufficient(loaded):
     result = run(loaded, ["fact01", "fact11", "fill1", "fact01", "fact22", "fact21"])
     for name in ("p0", "p3"):
         assert row(result, name)["effect_sufficient"] > -math.log(2)
-    assert row(result, "p1")["effect_sufficient"] is None
+    assert row(result, "p1")["effect_sufficient"] < -2
 
 
 def test_what_a_carrier_brings_acts_through_other_tokens(loaded):

@@ -135,6 +135,42 @@ def test_a_span_is_hidden_with_its_copies_whatever_their_case_from_the_row_after
     assert not any(own.prompt_tokens <= a < copy for a, _, _ in parts)  # "The" is no content word
 
 
+def with_grammar():
+    """Return an answer whose last word falls for want of the copy, whatever the prompt's word."""
+    own = layout(QUESTION, "The capital of Australia is Canberra", system=SYSTEM)
+    prompt, answer = places(own)
+
+    def rule(step, hidden):
+        is_last = own.tokens[own.prompt_tokens + step] == " Canberra"
+        lacks = {"Australia", "capital"} & {own.tokens[i].strip() for i in hidden if i in answers}
+        return -0.5 - is_last * (3.0 * bool(lacks) + 2.0 * (prompt["Australia"] in hidden))
+
+    answers = set(answer.values())
+    return own, prompt, answer, rule
+
+
+def test_what_the_copies_alone_do_is_no_effect_of_the_span():
+    own, _, _, rule = with_grammar()
+    result = run(own, HandSet(own, rule))
+    assert only(result, "effect_with_copies", "capital") == pytest.approx(-3.0)
+    assert only(result, "effect_copies", "capital") == pytest.approx(-3.0)
+    assert only(result, "label", "capital") in ("no effect", "attended, no effect")
+    assert only(result, "label", "Australia") == "source"
+    assert only(result, "effect_copies", "Australia") is None  # its direct effect decides
+
+
+def test_a_span_whose_copies_the_budget_leaves_out_has_no_label_by_them():
+    own, _, _, rule = with_grammar()
+    own_labels = set[str]()
+    for budget in range(18, 28):
+        result = run(own, HandSet(own, rule), budget=float(budget))
+        if only(result, "effect_with_copies", "capital") is not None:
+            name = only(result, "label", "capital")
+            own_labels.add(name)
+            assert (name == "not tested") == (only(result, "effect_copies", "capital") is None)
+    assert len(own_labels) > 1
+
+
 def test_a_span_without_a_copy_has_one_figure_and_one_reading():
     own, at = capital()
     result = run(own, HandSet(own, lambda step, hidden: -1.0 * (at["capital"] in hidden)))

@@ -73,7 +73,56 @@ def test_all_evidence_is_hidden_and_each_source_alone_is_sufficient_or_not():
     assert row["text"].strip() == PASSAGES[0]
     assert row["effect_sufficient"] == pytest.approx(-2.0)
     others = [r for r in result.table() if r["label"] != "source"]
-    assert all(r["effect_sufficient"] is None for r in others)
+    evidence = [r for r in others if r["role"] == "evidence"]
+    assert all(r["effect_sufficient"] == pytest.approx(-6.0) for r in evidence)
+    assert all(r["effect_sufficient"] is None for r in others if r not in evidence)
+
+
+def alone(rule):
+    """Return the labels of the passages under a rule over the numbers of the visible ones."""
+    own, _ = documents(PASSAGES)
+    starts = [own.tokens.index(text.split()[0]) for text in PASSAGES]
+
+    def by_token(step, hidden):
+        return rule({n for n, start in enumerate(starts) if start not in hidden})
+
+    named = labels(run(own, HandSet(own, by_token)), "1962")
+    return [named[text] for text in PASSAGES]
+
+
+def test_a_passage_that_keeps_the_word_alone_is_also_there_though_others_outdo_it_together():
+    def rule(visible):  # 3 states it too; with 1 and 2 in sight the model takes another value
+        if 0 in visible:
+            return 0.0
+        return -0.2 if visible == {3} else -5.0
+
+    named = alone(rule)
+    assert named[0] == "source"
+    assert named[3] == "also there"
+    assert not {"source", "also there"} & {named[1], named[2], named[4]}
+
+
+def test_what_every_passage_does_alone_is_not_also_there():
+    named = alone(lambda visible: 0.0 if visible else -5.0)
+    assert "source" not in named
+    assert "also there" not in alone(lambda visible: -0.5 if len(visible) < 2 else 0.0)
+
+
+def test_far_below_the_word_a_passage_must_give_back_half_of_what_all_evidence_costs():
+    def rule(gain):
+        return lambda visible: 0.0 if 0 in visible else -12.0 + gain * (4 in visible)
+
+    assert "also there" not in alone(rule(5.9))
+    assert alone(rule(6.1))[4] == "also there"
+
+
+def test_a_passage_that_matters_only_once_the_source_is_hidden_and_gives_nothing_is_no_copy():
+    def rule(visible):
+        return 0.0 if 0 in visible else -9.0 - 3.0 * bool(visible) * (4 not in visible)
+
+    named = alone(rule)
+    assert named[0] == "source"
+    assert "also there" not in named
 
 
 def test_long_prompts_are_tested_coarse_to_fine():

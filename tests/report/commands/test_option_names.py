@@ -97,6 +97,11 @@ def test_every_argument_in_backticks_is_a_parameter_and_has_an_option():
     assert count > 40
 
 
+def test_each_argument_of_python_alone_is_named_by_a_message():
+    named = {name for _, text in TEXTS for name in re.findall(r"`([a-z_]+)[`=]", text)}
+    assert named >= _WITHOUT_OPTION
+
+
 def test_no_message_of_the_engine_or_of_a_figure_names_an_option():
     options_named = [
         (place, text)

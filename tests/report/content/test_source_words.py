@@ -1,5 +1,7 @@
 """What the answer rests on, in sentences that say only what was tested."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from answers import answered
@@ -9,7 +11,9 @@ from attentropy.report.findings.highlights import highlights
 from attentropy.report.findings.single import observe
 from attentropy.report.read.sources import read_sources
 from long_traces import long
-from sourced import Made, capital, with_sources, word_span
+from sourced import ANSWER, Made, capital, with_sources, word_span
+
+LAYERS = [str(i) for i in range(6)]
 
 
 def _evidence_of(spans, **more):
@@ -91,11 +95,74 @@ def test_the_finding_comes_first_and_has_controls():
 
 
 def test_the_section_says_how_it_was_tested():
-    text = source_sentences(read_sources(capital()))
-    assert "Tested: the answer was read again with it hidden, for 6 parts of the prompt." in text
-    removed = source_sentences(read_sources(capital(how="remove")))
-    assert "the prompt was read again without it" in removed
-    assert source_sentences(None) == ""
+    text = source_sentences(read_sources(capital()), LAYERS)
+    assert (
+        "Tested: 6 parts of the prompt, each hidden while the answer was read again. "
+        "1 part not tested."
+    ) in text
+    removed = source_sentences(read_sources(capital(how="remove")), LAYERS)
+    assert "and each removed from the prompt, which was read again" in removed
+    assert source_sentences(None, LAYERS) == ""
+
+
+def test_the_section_says_in_which_layers_the_answer_reads_its_sources():
+    text = source_sentences(read_sources(capital()), LAYERS)
+    assert "The answer reads “capital” in layers 2–4 and “Australia” in layer 5." in text
+    trace = capital()
+    trace.sources["effect_from_layer"].values[:] = np.nan
+    assert "The answer reads" not in source_sentences(read_sources(trace), LAYERS)
+
+
+def test_a_sink_is_no_part_that_was_left_out():
+    trace = capital()
+    trace.sources["span_role"].values[2] = "sink"
+    text = source_sentences(read_sources(trace), LAYERS)
+    assert "1 part is a sink, which cannot be hidden." in text
+    assert "not tested" not in text
+
+
+def test_the_section_says_what_a_budget_left_out():
+    notes = ["the budget left out 48 tests", 'use `test_sources="auto"` to make all', "<b>"]
+    text = source_sentences(read_sources(capital(notes=notes)), LAYERS)
+    assert "The budget left out 48 tests. Use “--test-sources auto” to make all. <b>." in text
+
+
+def test_words_with_the_same_source_share_a_sentence():
+    own = dict.fromkeys(("Canberra", "capital", "Australia"), (-6.0, -6.0, "source"))
+    passage = Made(5, 9, effects=own, level="segment", role="evidence", id="55")
+    text = evidence(with_sources(answered(ANSWER), [passage], list(own)))
+    assert "“Canberra” (0.82) rests on passage “55” (0.002 when hidden). " in text
+    assert (
+        "“capital” (0.90) and “Australia” (0.90) rest on passage “55” too (0.002 and 0.002 when "
+        "hidden)." in text
+    )
+
+
+def test_a_tested_question_is_called_one():
+    asks = Made(5, 9, effects={"Canberra": (-6.0, -6.0, "source")}, level="sentence")
+    assert "rests on the question “" in evidence(with_sources(answered(), [asks], ["Canberra"]))
+    assert "rests on the sentence “" in evidence(
+        with_sources(answered(), [replace(asks, role="evidence")], ["Canberra"])
+    )
+
+
+def test_copies_are_counted_as_words():
+    one = evidence(capital())
+    assert "with its copy in the answer" in one
+    trace = capital(answered((*ANSWER[:3], " capital", *ANSWER[4:]), layers=6))
+    assert "with its copies in the answer" in evidence(trace)
+
+
+def test_another_text_has_a_sentence():
+    trace = capital(versus="Sydney")
+    values = np.full(7, np.nan, np.float32)
+    values[[1, 3]] = -2.5, -5
+    trace.sources["effect_versus"] = ("span", values)
+    text = source_sentences(read_sources(trace), LAYERS)
+    assert (
+        "Hiding “Australia” changes ln p(answer) − ln p(“Sydney”) by −5.00 nats and hiding "
+        "“capital” by −2.50 nats." in text
+    )
 
 
 def test_a_given_text_is_named_and_stands_at_no_position():

@@ -6,6 +6,7 @@ import pytest
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.redaction import redact
+from attentropy.engine.trace.sources import LABELS
 from attentropy.report.findings.head_roles import KINDS, WORD_WEIGHT, head_columns, head_roles
 from attentropy.report.read.answer_words import read_answer
 from sourced import capital
@@ -144,4 +145,25 @@ def test_heads_that_read_a_source_are_told_from_those_that_attend_to_no_effect()
     unknown = _scored(Trace(data), sink=np.zeros((6, heads)))
     unknown.sources = group
     kinds = [[KINDS[kind] for kind in row] for row in head_roles(unknown).kinds]
-    assert (kinds[1][0], kinds[3][1]) == ("word", "word")
+    assert (kinds[1][0], kinds[3][1]) == ("open", "open")
+
+
+def test_a_word_that_was_not_tested_is_not_said_to_have_no_effect():
+    trace = capital()
+    data = trace.dataset.copy(deep=True)
+    query = read_answer(trace).decisive.query
+    data["top_key"].values[:] = -1
+    data["max_prob"].values[:] = 0.9
+    country = trace.tokens.index(" Australia")
+    data["top_key"].values[2, 0, query] = country  # hidden in every layer, no effect in this one
+    data["top_key"].values[2, 1, query] = query - 1  # "Australia" in the answer, its copy
+    own = _scored(Trace(data), sink=np.zeros((6, data.sizes["head"])))
+    own.sources = trace.sources
+    assert [KINDS[kind] for kind in head_roles(own).kinds[2][:2]] == ["seen", "seen"]
+    group = trace.sources.copy(deep=True)
+    for name in ("with_copies", "direct", "total"):
+        group[f"effect_{name}"].values[3] = np.nan
+    group["label"].values[3] = LABELS.index("not tested")
+    untested = _scored(Trace(data), sink=np.zeros((6, data.sizes["head"])))
+    untested.sources = group
+    assert [KINDS[kind] for kind in head_roles(untested).kinds[2][:2]] == ["open", "open"]

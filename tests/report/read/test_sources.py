@@ -7,7 +7,7 @@ from answers import answered
 from attentropy.engine.trace.redaction import redact
 from attentropy.report.compare.difference import compare
 from attentropy.report.read.sources import read_sources
-from attentropy.report.read.tested_words import HALF, cut
+from attentropy.report.read.tested_words import HALF
 from sourced import NAN, Made, capital, with_sources, word_span
 
 
@@ -104,5 +104,40 @@ def test_long_texts_are_cut_and_control_characters_are_marked():
     span = read_sources(with_sources(trace, [part], [])).spans[0]
     assert len(span.name) <= 62
     assert not [letter for letter in "\x00\u202e" if letter in span.name]
-    assert cut("one two three", 9) == "one two…"
     assert pytest.approx(np.log(2)) == HALF
+
+
+def test_a_name_that_segments_share_gives_way_to_their_texts():
+    spans = [Made(5, 9, level="segment", id="document"), Made(9, 11, level="segment", id="a"),
+             Made(11, 13, level="segment", id="document")]  # fmt: skip
+    own = read_sources(with_sources(answered(), spans, [])).spans
+    assert [span.is_named for span in own] == [False, True, False]
+    assert own[0].name == own[0].text
+
+
+def test_of_a_passage_and_its_part_the_word_rests_on_the_part():
+    own = {"Canberra": (-5.0, -5.0, "source")}
+    levels = ((3, 12, "paragraph"), (5, 9, "sentence"), (13, 15, "sentence"))
+    spans = [Made(a, b, effects=own, level=level, role="evidence") for a, b, level in levels]
+    word = read_sources(with_sources(answered(), spans, ["Canberra"])).main
+    assert [one.span.start for one in word.sources] == [5, 13]
+    assert [one.is_source for one in word.effects] == [True] * 3
+    titles = [one.span.title for one in word.effects]
+    assert [title.startswith("paragraph: ") for title in titles] == [True, False, False]
+
+
+def test_right_to_left_names_stay_isolated_where_they_are_cut():
+    hebrew = "\u05d0\u05d1\u05d2 " * 40
+    part = Made(0, 8, level="segment", id=hebrew)
+    name = read_sources(with_sources(answered(), [part], [])).spans[0].name
+    assert (name[0], name[-1], name.count("\u2068")) == ("\u2068", "\u2069", 1)
+
+
+def test_totals_have_their_own_control_and_removal_is_no_hiding():
+    trace = capital()
+    low = trace.sources["control_low"]
+    trace.sources["control_total_low"] = low - 0.1
+    trace.sources["effect_remove"].values[1, :] = -1
+    one = read_sources(trace).main.sources[0]
+    assert (one.low, one.total_low) == pytest.approx((-0.2, -0.3))
+    assert (one.removed, one.hidden) == pytest.approx((-2, np.log(0.001 / 0.65)))
