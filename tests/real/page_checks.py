@@ -16,18 +16,19 @@ from real import looked_checks
 from real.evidence import Evidence
 from real.rules import decisive, settling_layer
 from real.source_checks import (
+    NAME,
     P,
     check_probability,
     for_each_word,
     judge_rests,
+    named_words,
     number_of,
 )
 from real.tested import HALF, AnswerWord, Tested, tested_of
-from real.verdict import Mistakes, Verdict, bare
+from real.verdict import Mistakes, Verdict, bare, layers_in
 
 TESTED_BY_DEFAULT = 512  # tokens of a prompt
 _PARAGRAPH = r'<p class="{}">(.*?)</p>'
-_KIND = r"(?:(the message|the paragraph|the sentence|passage|segment) )?"
 # Where a sentence ends: a full stop before a capital letter, a number, a quotation mark, the end.
 _END = re.compile(r"(?<=[^.…])\.(?= [A-Z0-9“]|$)")
 Judge = Callable[[re.Match[str], Evidence], Mistakes | None]
@@ -35,12 +36,16 @@ Judge = Callable[[re.Match[str], Evidence], Mistakes | None]
 
 def judge_page(page: str, evidence: Evidence) -> list[Verdict]:
     """Return a verdict for each sentence below the headline, and on how the sources were tested."""
-    texts = [("evidence", one) for one in _sentences(page, "evidence")]
-    texts += [("sources", one) for one in _sentences(page, "said-of")]
-    return [judge_sentence(name, text, evidence) for name, text in texts]
+    verdicts = []
+    for name in ("evidence", "said-of"):
+        texts = page_sentences(page, name)
+        named = sum(map(named_words, texts))
+        verdicts += [judge_sentence(name, text, evidence, named) for text in texts]
+    return verdicts
 
 
-def _sentences(page: str, name: str) -> list[str]:
+def page_sentences(page: str, name: str) -> list[str]:
+    """Return the sentences of the first paragraph of a class, without their full stops."""
     match = re.search(_PARAGRAPH.format(name), page, re.DOTALL)
     if match is None:
         return []
@@ -58,16 +63,17 @@ def split_sentences(text: str) -> list[str]:
     return [one for a, b in zip(starts, [*ends, len(text)], strict=True) if (one := text[a:b])]
 
 
-def judge_sentence(name: str, text: str, evidence: Evidence) -> Verdict:
-    """Return the verdict on one sentence; one of no known form is not judged."""
+def judge_sentence(name: str, text: str, evidence: Evidence, named: int = 0) -> Verdict:
+    """Return the verdict on one sentence; one of no known form is not judged.
+
+    named: how many decisive words it and its neighbours name.
+    """
     finding = {"id": name, "text": text}
-    words = re.search(r"; ([\d,]+) more words? in the table$", text)
-    mistakes = judge_rests(text[: words.start()] if words else text, tested_of(evidence))
-    if mistakes is not None and words:
-        # Of the decisive words a line names at most three.
-        many = len(tested_of(evidence).decisive)
-        more = number_of(words[1])
-        mistakes.claim(many - 3 <= more < many, f"there are {many} decisive words")
+    more = re.search(r" \(([\d,]+) more decisive words? tested\)$", text)
+    mistakes = judge_rests(text[: more.start()] if more else text, tested_of(evidence))
+    if mistakes is not None and more:
+        left = len(tested_of(evidence).decisive) - named
+        mistakes.claim(number_of(more[1]) == left, f"{left} decisive words are not named")
     for pattern, judge in _FORMS if mistakes is None else ():
         if match := re.fullmatch(pattern, text, re.DOTALL | re.IGNORECASE):
             mistakes = judge(match, evidence)
@@ -126,36 +132,77 @@ def _origin(match: re.Match[str], evidence: Evidence) -> Mistakes | None:
     """Judge where a word comes from, and whether one passage alone is enough."""
     tested = tested_of(evidence)
     name, where, written, kind, passage, more, enough = match.groups()
-    passages = tested.tokens_of("evidence")
-
-    def only(tokens: range) -> list[tuple[frozenset[int], int]]:
-        return tested.alone(set(passages) - set(tokens))
 
     def check(word: AnswerWord, mistakes: Mistakes) -> None:
-        hidden = tested.with_copies(passages)
+        mistakes.claim(bool(tested.tokens_of("evidence")), "the prompt has no passages")
+        hidden = tested.hidden_evidence(word)
         check_probability(mistakes, f"p({word.text})", written, tested.of_word(word, hidden))
         effect = tested.effect(word, hidden)
         mistakes.claim((where == "the passages") == (effect < -HALF), f"{effect:.2f} without")
         if enough is None:
             return
-        values = {
-            span: tested.of_word(word, only(span.tokens)) for span in tested.named(passage, kind)
-        }
-        mistakes.claim(bool(values), f"no part {passage!r} was tested")
-        best = max(values.values(), default=-math.inf)
-        check_probability(mistakes, f"p with {passage!r} alone", enough, best)
-        is_enough = best - tested.of_word(word) > -HALF
-        mistakes.claim(is_enough, f"{passage!r} alone changes ln p by more than half")
-        own = [s for s in tested.effects if s.role == "evidence" and not s.is_refined]
-        others = [tested.effect(word, only(span.tokens)) > -HALF for span in own]
-        mistakes.claim(sum(others) > (number_of(more) if more else 0), f"{sum(others)} are enough")
+        own = {span: tested.effect(word, tested.only(span)) for span in tested.named(passage, kind)}
+        mistakes.claim(bool(own), f"no part {passage!r} was tested")
+        best = max(own.values(), default=-math.inf)
+        check_probability(mistakes, f"with {passage!r} alone", enough, best + tested.of_word(word))
+        mistakes.claim(best > -HALF, f"{passage!r} alone changes ln p by {best:.2f}")
+        passages = [s for s in tested.effects if s.role == "evidence"]
+        others = sum(tested.effect(word, tested.only(span)) > -HALF for span in passages)
+        mistakes.claim(others > (number_of(more) if more else 0), f"{others} are enough")
 
     return for_each_word(name, tested, check)
+
+
+def _read_in(match: re.Match[str], evidence: Evidence) -> Mistakes | None:
+    """Judge in which layers the answer reads what the headline's word rests on.
+
+    Hidden from the first of them on, a source has at least 80 % of its effect, but not from the
+    layer after it on; from the last of them on 20 %, but less from the layer after it on.
+    """
+    tested, mistakes, (step, _) = tested_of(evidence), Mistakes(), decisive(evidence)
+    word = next((w for w in tested.decisive if w.start <= step < w.stop), tested.decisive[0])
+    last = len(evidence.model.layers) - 1
+    for kind, name, layers in re.findall(rf"{NAME} in layers? ([\d–]+)", match[1]):
+        options = []
+        for span in tested.named(name, kind):
+            own, ends = Mistakes(), layers_in(layers)
+            whole = tested.from_layer(word, span, 0)
+            below = [ends[0], ends[0] + 1, ends[-1], ends[-1] + 1]
+            shares = [tested.from_layer(word, span, at) / whole if at <= last else 0.0
+                      for at in below]  # fmt: skip
+            own.numbers.append(f"{name!r} {' '.join(f'{share:.2f}' for share in shares)}")
+            is_so = shares[0] >= 0.795 and shares[2] >= 0.195 and shares[3] < 0.205
+            own.claim(is_so and (shares[1] < 0.805 or whole >= 0), f"shares {shares} at {below}")
+            options.append(own)
+        best = min(options, key=lambda one: len(one.all), default=None)
+        mistakes.claim(best is not None, f"no part {name!r} was tested")
+        mistakes.all += best.all if best else []
+        mistakes.numbers += best.numbers if best else []
+    return mistakes
 
 
 def _how(match: re.Match[str], evidence: Evidence) -> Mistakes | None:
     mistakes, effects = Mistakes(), tested_of(evidence).effects
     mistakes.claim(number_of(match[1]) <= len(effects), f"there are {len(effects)} parts")
+    return mistakes
+
+
+def _sinks(match: re.Match[str], evidence: Evidence) -> Mistakes | None:
+    mistakes, sinks = Mistakes(), tested_of(evidence).sinks
+    mistakes.claim(number_of(match[1]) == len(sinks), f"the sinks are at {sorted(sinks)}")
+    return mistakes
+
+
+def _left_out(match: re.Match[str], evidence: Evidence) -> Mistakes | None:
+    mistakes, effects = Mistakes(), tested_of(evidence).effects
+    mistakes.claim(number_of(match[1]) < len(effects), f"there are {len(effects)} parts")
+    return mistakes
+
+
+def _some(match: re.Match[str], evidence: Evidence) -> Mistakes | None:
+    """Accept that a budget left out tests: nobody but the run knows."""
+    mistakes = Mistakes()
+    mistakes.claim(bool(evidence.case.spans), "nothing was tested")
     return mistakes
 
 
@@ -207,12 +254,18 @@ _FORMS: list[tuple[str, Judge]] = [
     ),
     (
         rf"“(.*?)” comes from (the weights|the passages): {P} with every passage hidden"
-        rf"(?:; {_KIND}“(.*)” alone is enough(?: \(and ([\d,]+) more\))?: {P})?",
+        rf"(?:; {NAME} alone is enough(?: \(and ([\d,]+) more\))?: {P})?",
         _origin,
     ),
-    (r"tested: the answer was read again with it hidden, for ([\d,]+) parts? of the prompt", _how),
-    (r"([\d,]+) parts? not tested", _how),
-    (r"what the answer rests on was not tested; “--test-sources” tests it", _untested),
+    (r"the answer reads (.*)", _read_in),
+    (
+        r"tested: ([\d,]+) parts? of the prompt, each hidden while the answer was read again",
+        _how,
+    ),
+    (r"([\d,]+) parts? (?:is a sink|are sinks), which cannot be hidden", _sinks),
+    (r"([\d,]+) parts? not tested", _left_out),
+    (r"the budget left out [\d,]+ tests?; what was not tested is not zero", _some),
+    (r"what the answer rests on was not tested; “--test-sources auto” tests it", _untested),
     (looked_checks.FORM, looked_checks.judge_row),
     (
         r"“(.*?)” (is not the lens's top token|is the lens's top token (?:from layer \d+ onward|"

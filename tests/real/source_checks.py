@@ -6,24 +6,36 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from real.evidence import Evidence, Span
 from real.rules import decisive
-from real.tested import FLOOR, HALF, AnswerWord, Tested, largest_first, tested_of
+from real.source_rules import (
+    is_clear_source,
+    total_control,
+    why_not_also_there,
+    why_not_needed,
+)
+from real.tested import HALF, AnswerWord, Tested, is_cut, largest_first, tested_of
 from real.verdict import Check, Finding, Mistakes, Verdict
 
 P = r"((?:[<>] )?[\d.]*\d)"
-_NAME = r"(?:(the message|the paragraph|the sentence|passage|segment) )?“([^”]*)”"
+NAME = (
+    r"(?:(the message|the paragraph|the sentence|the question|passage|segment) )?“([^”]*)”"
+)  # fmt: skip
+_WORD = rf"“([^”]*)” \({P}\)"
 _ITEM = re.compile(
-    rf"{_NAME} \({P}(?: when hidden)?(?: with its copy in the answer)?(?:; alone {P})?\)"
+    rf"{NAME} \({P}(?: when hidden)?(?: with its cop(?:y|ies) in the answer)?(?:; alone {P})?\)"
 )
-_RESTS = re.compile(rf"“([^”]*)” \({P}\) rests on (.*)", re.DOTALL)
+_RESTS = re.compile(rf"{_WORD} rests on (.*)", re.DOTALL)
+_SHARED = re.compile(
+    rf"((?:“[^”]*” \([^)]*\)(?:, | and )?)+?)(?: and ([\d,]+) more)? rest on {NAME} (?:too )?"
+    r"\(([^)]*) when hidden\)",
+    re.DOTALL,
+)
 _SEVERAL = re.compile(
-    rf"“([^”]*)” \({P}\) stands in more than one place: (.*) \((.*) when one is hidden\)", re.DOTALL
+    rf"{_WORD} stands in more than one place: (.*) \((.*) when one is hidden\)", re.DOTALL
 )
 _THROUGH = re.compile(
-    rf"; {_NAME}(?: and ([\d,]+) more)? acts? through other tokens "
+    rf"; {NAME}(?: and ([\d,]+) more)? acts? through other tokens "
     rf"\({P} when hidden from them too\)"
 )
 _NEEDS = re.compile(
@@ -33,6 +45,9 @@ _NEEDED = re.compile(
     rf"“([^”]*)” \(p =? ?{P} without it; (?:{P} to {P} without (?:([\d,]+) other parts? as long|"
     rf"others)|no control)\)"
 )
+_AGAINST = re.compile(
+    rf" ((?:{NAME}(?:, | and )?)+)(?: and ([\d,]+) more)? works? against it\.$"
+)  # fmt: skip
 
 
 def number_of(text: str) -> int:
@@ -51,15 +66,6 @@ def check_probability(mistakes: Mistakes, name: str, written: str, logprob: floa
         mistakes.number(name, written, own)
 
 
-def fewest(options: Sequence[Mistakes], name: str) -> Mistakes:
-    """Return the reading of a sentence with the fewest mistakes; without any, that it has none."""
-    if options:
-        return min(options, key=lambda one: len(one.all))
-    nothing = Mistakes()
-    nothing.claim(False, f"there is no {name!r}")
-    return nothing
-
-
 def for_each_word(
     name: str, tested: Tested, check: Callable[[AnswerWord, Mistakes], None]
 ) -> Mistakes:
@@ -69,11 +75,82 @@ def for_each_word(
         mistakes = Mistakes()
         check(word, mistakes)
         options.append(mistakes)
-    return fewest(options, name)
+    if options:
+        return min(options, key=lambda one: len(one.all))
+    nothing = Mistakes()
+    nothing.claim(False, f"the answer has no word {name!r}")
+    return nothing
+
+
+def named_words(text: str) -> int:
+    """Return how many words of the answer a sentence about sources names."""
+    if match := _SHARED.match(text):
+        return len(re.findall(_WORD, match[1]))
+    return int(bool(_RESTS.match(text) or _SEVERAL.match(text)))
+
+
+def judge_rests(text: str, tested: Tested) -> Mistakes | None:
+    """Judge a sentence about what words rest on; None for a sentence of another form."""
+    if match := _SHARED.fullmatch(text):
+        return _judge_shared(match, tested)
+    through = _THROUGH.search(text)
+    head = text[: through.start()] if through else text
+    if match := _SEVERAL.fullmatch(head):
+        kinds = re.findall(NAME, match[3])
+        amounts = re.findall(P, match[4])
+        items = [(*one, amount) for one, amount in zip(kinds, amounts, strict=False)]
+        more, alone = 0, list[str]()
+    elif match := _RESTS.fullmatch(head):
+        found = [] if match[3].startswith("no single part") else list(_ITEM.finditer(match[3]))
+        items = [(one[1], one[2], one[3]) for one in found]
+        alone = [one[4] or "" for one in found]
+        rest = re.search(r"and ([\d,]+) more$", match[3])
+        more = number_of(rest[1]) if rest else 0
+    else:
+        return None
+    is_several = bool(_SEVERAL.fullmatch(head))
+
+    def check(word: AnswerWord, mistakes: Mistakes) -> None:
+        check_probability(mistakes, f"p({word.text})", match[2], tested.of_word(word))
+        spans = [_check_amount(mistakes, tested, word, *item) for item in items]
+        own = [span for span in spans if span]
+        for span, written in zip(spans, alone, strict=False):
+            if span and written:
+                logprob = tested.of_word(word, tested.alone(span.tokens))
+                check_probability(mistakes, f"p without {span.tokens} alone", written, logprob)
+        _check_all(mistakes, tested, word, own, more)
+        if is_several:
+            tokens = {i for span in own for i in span.tokens}
+            effect = tested.effect(word, tested.with_copies(tokens))
+            mistakes.claim(effect < -HALF, f"all of them hidden, ln p changes by {effect:.2f}")
+        if through:
+            _check_through(mistakes, tested, word, through)
+
+    return for_each_word(match[1], tested, check)
+
+
+def _judge_shared(match: re.Match[str], tested: Tested) -> Mistakes:
+    """Judge a sentence about several words that rest on one span."""
+    words, amounts = re.findall(_WORD, match[1]), re.findall(P, match[5])
+    all_mistakes = Mistakes()
+    all_mistakes.claim(len(words) == len(amounts), f"{len(amounts)} for {len(words)} words")
+    for (name, written), amount in zip(words, amounts, strict=False):
+
+        def check(
+            word: AnswerWord, mistakes: Mistakes, written: str = written, amount: str = amount
+        ) -> None:
+            check_probability(mistakes, f"p({word.text})", written, tested.of_word(word))
+            span = _check_amount(mistakes, tested, word, match[3], match[4], amount)
+            _check_all(mistakes, tested, word, [span] if span else [], 0, only_needed=True)
+
+        one = for_each_word(name, tested, check)
+        all_mistakes.all += one.all
+        all_mistakes.numbers += one.numbers
+    return all_mistakes
 
 
 def find_span(
-    tested: Tested, word: AnswerWord, name: str, kind: str, written: str, *, total: bool = False
+    tested: Tested, word: AnswerWord, kind: str, name: str, written: str, *, total: bool = False
 ) -> Span | None:
     """Return the span of a name; of several the one whose probability is nearest to the written."""
     value = float(written.strip("<> "))
@@ -85,49 +162,11 @@ def find_span(
     return min(tested.named(name, kind), key=distance, default=None)
 
 
-def judge_rests(text: str, tested: Tested) -> Mistakes | None:
-    """Judge a sentence about what a word rests on; None for a sentence of another form."""
-    through = _THROUGH.search(text)
-    head = text[: through.start()] if through else text
-    several, rests = _SEVERAL.fullmatch(head), _RESTS.fullmatch(head)
-    match = several or rests
-    if match is None:
-        return None
-
-    def check(word: AnswerWord, mistakes: Mistakes) -> None:
-        check_probability(mistakes, f"p({word.text})", match[2], tested.of_word(word))
-        if several:
-            items, more = list(zip(*_split(several[3], several[4]), strict=True)), 0
-        elif match[3].startswith("no single part of the prompt that was tested"):
-            items, more = [], 0
-        else:
-            found = list(_ITEM.finditer(match[3]))
-            items = [(m[1] or "", m[2], m[3]) for m in found]
-            more = re.search(r"and ([\d,]+) more$", match[3])
-            more = number_of(more[1]) if more else 0
-            for m in found:
-                if m[4]:
-                    _check_alone(mistakes, tested, word, m)
-        spans = [_check_source(mistakes, tested, word, *item) for item in items]
-        _check_all(mistakes, tested, word, [span for span in spans if span], more)
-        if several:
-            _check_places(mistakes, tested, word, [span for span in spans if span])
-        if through:
-            _check_through(mistakes, tested, word, through)
-
-    return for_each_word(match[1], tested, check)
-
-
-def _split(names: str, amounts: str) -> tuple[list[str], list[str], list[str]]:
-    found = re.findall(_NAME, names)
-    return [kind for kind, _ in found], [name for _, name in found], re.findall(P, amounts)
-
-
-def _check_source(
+def _check_amount(
     mistakes: Mistakes, tested: Tested, word: AnswerWord, kind: str, name: str, written: str
 ) -> Span | None:
     """Check the probability without a span; return the span."""
-    span = find_span(tested, word, name, kind, written)
+    span = find_span(tested, word, kind, name, written)
     if span is None:
         mistakes.claim(False, f"no part {name!r} was tested")
         return None
@@ -136,80 +175,35 @@ def _check_source(
     return span
 
 
-def _check_alone(
-    mistakes: Mistakes, tested: Tested, word: AnswerWord, match: re.Match[str]
-) -> None:
-    span = find_span(tested, word, match[2], match[1] or "", match[3])
-    if span is not None:
-        own = tested.of_word(word, tested.alone(span.tokens))
-        check_probability(mistakes, f"p without {match[2]!r} alone", match[4], own)
-
-
 def _check_all(
-    mistakes: Mistakes, tested: Tested, word: AnswerWord, spans: list[Span], more: int
-) -> None:
-    """Check that what is named is needed, the strongest first, and that nothing is left out."""
-    effects = {s: float(e[word.start : word.stop].sum()) for s, e in tested.effects.items()}
+    mistakes: Mistakes, tested: Tested, word: AnswerWord, spans: Sequence[Span], more: int, *,
+    only_needed: bool = False,
+) -> None:  # fmt: skip
+    """Check that the word rests on what is named, the strongest first, and on nothing else.
+
+    only_needed: whether each must be a source by itself, and not one of several.
+    """
     for span in spans:
-        reason = why_no_source(tested, word, span, spans, effects)
+        reason = why_not_needed(tested, word, span)
+        others = [one for one in spans if one != span]
+        if reason and not only_needed and not why_not_also_there(tested, word, span, others):
+            reason = ""
         mistakes.claim(not reason, f"{tested.text(span)!r} is no source: {reason}")
-    mistakes.claim(largest_first([effects[span] for span in spans]), "they are in another order")
+    effects = [tested.effect(word, tested.with_copies(span.tokens)) for span in spans]
+    mistakes.claim(largest_first(effects), "they are in another order")
     others = [
-        span for span in effects
+        span for span in tested.effects
         if not span.is_refined and span not in spans and is_clear_source(tested, word, span)
     ]  # fmt: skip
-    mistakes.claim(
-        len(others) <= more, f"it also rests on {[tested.text(one)[:40] for one in others]}"
-    )
-
-
-def is_clear_source(tested: Tested, word: AnswerWord, span: Span) -> bool:
-    """Return whether hiding a span takes more than half of p, and more than any other run does."""
-    effect = tested.effect(word, tested.with_copies(span.tokens))
-    if not effect < -max(HALF, FLOOR) - 0.01:
-        return False
-    control = tested.control(span, word)
-    return len(control) < 5 or effect < control[0] - 0.01
-
-
-def why_no_source(
-    tested: Tested, word: AnswerWord, span: Span, spans: list[Span], effects: dict[Span, float]
-) -> str:
-    """Return why a word does not rest on a span, which stands for others too; "" if it does."""
-    control = tested.control(span, word)
-    low = float(np.percentile(control, 5)) if len(control) >= 5 else math.inf
-    if effects[span] < -HALF and effects[span] < low + 0.02:
-        return ""
-    # Also there: with others hidden, hiding it as well halves p.
-    others = [one for one in spans if one is not span]
-    strongest = sorted((one for one in effects if one is not span), key=effects.__getitem__)[:2]
-    groups = [others, *([one] for one in others), *([one] for one in strongest), strongest]
-    further = min(_further(tested, word, span, group) for group in groups if group)
-    if further < -HALF:
-        return ""
-    return f"effect {effects[span]:.2f}, control from {low:.2f}, with others hidden {further:.2f}"
-
-
-def _further(tested: Tested, word: AnswerWord, span: Span, group: list[Span]) -> float:
-    """Return what hiding a span does once others are hidden."""
-    before = {i for one in group for i in one.tokens}
-    after = tested.of_word(word, tested.with_copies(before | set(span.tokens)))
-    return after - tested.of_word(word, tested.with_copies(before))
-
-
-def _check_places(mistakes: Mistakes, tested: Tested, word: AnswerWord, spans: list[Span]) -> None:
-    """Check that a word falls once every place where it stands is hidden."""
-    tokens = {i for span in spans for i in span.tokens}
-    effect = tested.effect(word, tested.with_copies(tokens))
-    mistakes.numbers.append(f"all of them hidden {effect:.2f}")
-    mistakes.claim(effect < -HALF, f"with all of them hidden ln p changes by {effect:.2f} only")
+    names = [tested.text(one)[:40] for one in others]
+    mistakes.claim(len(others) <= more, f"it also rests on {names}")
 
 
 def _check_through(
     mistakes: Mistakes, tested: Tested, word: AnswerWord, match: re.Match[str]
 ) -> None:
     """Check a span that acts on a word through other tokens alone."""
-    span = find_span(tested, word, match[2], match[1] or "", match[4], total=True)
+    span = find_span(tested, word, match[1], match[2], match[4], total=True)
     if span is None:
         mistakes.claim(False, f"no part {match[2]!r} was tested")
         return
@@ -218,23 +212,13 @@ def _check_through(
     effect = logprob - tested.of_word(word)
     direct = tested.effect(word, tested.with_copies(span.tokens))
     mistakes.claim(effect < -HALF, f"{match[2]!r} changes ln p by {effect:.2f} in total")
-    control = np.sort([
-        tested.effect(word, [(frozenset(run) - tested.sinks, min(run.stop, tested.prompt - 1))])
-        for run in other_runs(tested, span)
-    ])  # fmt: skip
-    if len(control) >= 5:
-        is_below = effect < np.percentile(control, 50)
-        mistakes.claim(bool(is_below), "most other runs as long do as much in total")
+    control = total_control(tested, word, span)
+    is_low = len(control) < 5 or sum(one <= effect for one in control) <= len(control) / 2
+    mistakes.claim(is_low, "most other runs as long do as much in total")
+    mistakes.claim(
+        direct >= -HALF or bool(why_not_needed(tested, word, span)), f"{match[2]!r} is a source"
+    )
     mistakes.numbers.append(f"direct {direct:.2f}, total {effect:.2f}")
-
-
-def other_runs(tested: Tested, span: Span) -> list[range]:
-    """Return up to twelve runs of tokens as long as a span that do not overlap it."""
-    length = span.stop - span.start
-    barred = tested.strong() | tested.sinks | set(span.tokens) | set(tested.tokens_of("template"))
-    runs = [range(a, a + length) for a in range(tested.prompt - length + 1)]
-    own = [run for run in runs if not barred & set(run)]
-    return own[:: -(-len(own) // 12) or 1]
 
 
 def _tested(finding: Finding, evidence: Evidence) -> Verdict | None:
@@ -247,12 +231,14 @@ def _tested(finding: Finding, evidence: Evidence) -> Verdict | None:
     def check(word: AnswerWord, mistakes: Mistakes) -> None:
         check_probability(mistakes, f"p({word.text})", match[2], tested.of_word(word))
         left = re.search(r"\. ([\d,]+) parts? not tested\.", text)
-        counted = number_of(match[4]) + (number_of(left[1]) if left else 0)
-        mistakes.claim(counted == len(tested.effects), f"there are {len(tested.effects)} parts")
+        many, untested = number_of(match[4]), number_of(left[1]) if left else 0
+        known = len(tested.effects)
+        mistakes.claim(many <= known <= many + untested, f"there are {known} parts")
         spans = []
         for one in _NEEDED.finditer(text):
-            kind = "passage" if any(s.id and _same(one[1], s.id) for s in tested.spans) else ""
-            span = _check_source(mistakes, tested, word, kind, one[1], one[2])
+            is_id = any(s.level == "segment" and is_cut(one[1], s.id) for s in tested.spans)
+            kind = "passage" if is_id else ""
+            span = _check_amount(mistakes, tested, word, kind, one[1], one[2])
             if span is not None:
                 spans.append(span)
                 _check_control(mistakes, tested, word, span, one)
@@ -269,16 +255,13 @@ def _tested(finding: Finding, evidence: Evidence) -> Verdict | None:
     return for_each_word(match[1], tested, check).verdict(finding)
 
 
-def _same(name: str, text: str) -> bool:
-    return name == text or (name.endswith("…") and text.startswith(name[:-1]))
-
-
 def _check_control(
     mistakes: Mistakes, tested: Tested, word: AnswerWord, span: Span, match: re.Match[str]
 ) -> None:
-    """Check that a written control is one of runs as long, and lies above the source."""
+    """Check that a written control is one of runs as long."""
     control = tested.control(span, word)
-    if match[3] is None:
+    if match[3] is None or not len(control):
+        mistakes.claim(match[3] is None, "there are no runs as long")
         return
     ends = [math.exp(min(0.0, tested.of_word(word) + e)) for e in (control[0], control[-1])]
     low, high = (float(match[i].strip("<> ")) for i in (3, 4))
@@ -289,14 +272,10 @@ def _check_control(
 
 def _check_against(mistakes: Mistakes, tested: Tested, word: AnswerWord, text: str) -> None:
     """Check which spans make a word more probable when they are hidden."""
-    match = re.search(
-        rf" ((?:{_NAME}(?:, | and )?)+)(?: and ([\d,]+) more)? works? against it\.$", text
-    )
-    names = [name for _, name in re.findall(_NAME, match[1])] if match else []
-    gains = {s: float(e[word.start : word.stop].sum()) for s, e in tested.effects.items()}
-    for name in names:
-        best = max((gains[s] for s in gains if _same(name, tested.text(s)) or _same(name, s.id)),
-                   default=0.0)  # fmt: skip
+    match = _AGAINST.search(text)
+    for _, name in re.findall(NAME, match[1]) if match else ():
+        own = [s for s in tested.effects if is_cut(name, tested.text(s)) or is_cut(name, s.id)]
+        best = max((tested.effect(word, tested.with_copies(s.tokens)) for s in own), default=0.0)
         mistakes.claim(best > HALF, f"{name!r} changes ln p by {best:.2f}")
 
 

@@ -152,9 +152,35 @@ class Tested:
         ]  # fmt: skip
         return [*self.alone(own), *((frozenset(place), place.stop) for place in places)]
 
-    def total(self, span: Span) -> list[Cut]:
-        """Return what hides a span from every row after it."""
-        return [(frozenset(span.tokens) - self.sinks, min(span.stop, self.prompt - 1))]
+    def copies(self, tokens: Iterable[int]) -> list[Cut]:
+        """Return what hides the words of the answer that restate tokens, and not these."""
+        return self.with_copies(tokens)[1:]
+
+    def only(self, span: Span) -> list[Cut]:
+        """Return what hides all evidence but a span."""
+        return self.alone(set(self.tokens_of("evidence")) - set(span.tokens))
+
+    def hidden_evidence(self, word: AnswerWord) -> list[Cut]:
+        """Return what hides all evidence; with its copies, unless these alone cost the word."""
+        own = self.tokens_of("evidence")
+        return self.with_copies(own) if self.is_own(word, own) else self.alone(own)
+
+    def is_own(self, word: AnswerWord, tokens: Collection[int]) -> bool:
+        """Return whether what a word loses is owed to the tokens, and not to their copies alone."""
+        if self.effect(word, self.alone(tokens)) < -HALF:
+            return True
+        both, copies = self.with_copies(tokens), self.copies(tokens)
+        return self.of_word(word, both) - self.of_word(word, copies) < -HALF
+
+    def from_layer(self, word: AnswerWord, span: Span, layer: int) -> float:
+        """Return the change of ln p with a span and its copies hidden from a layer on."""
+        own = self._readings.logprobs([self.with_copies(span.tokens)], layer)[0]
+        return float(own[word.start : word.stop].sum()) - self.of_word(word)
+
+    def total(self, run: range | Span) -> list[Cut]:
+        """Return what hides a run of tokens from every row after it."""
+        own = run.tokens if isinstance(run, Span) else run
+        return [(frozenset(own) - self.sinks, min(own.stop, self.prompt - 1))]
 
     def _keys(self, tokens: Iterable[int]) -> set[str]:
         words = self.evidence.words
@@ -192,7 +218,7 @@ class Tested:
         """Return the spans that a sentence names so: by their words, or by a passage's name."""
         is_id = kind in ("passage", "segment")
         texts = {span: span.id if is_id else self.text(span) for span in self.spans}
-        return [span for span, text in texts.items() if _is_cut(name, text)]
+        return [span for span, text in texts.items() if is_cut(name, text)]
 
     def text(self, span: Span) -> str:
         """Return the text of a span in one line, a single word without signs around it."""
@@ -202,7 +228,7 @@ class Tested:
 
     def occurrences(self, name: str) -> list[AnswerWord]:
         """Return the words of the answer that a sentence names so."""
-        return [word for word in self.words if _is_cut(name, bare_text(word.text) or word.text)]
+        return [word for word in self.words if is_cut(name, bare_text(word.text) or word.text)]
 
 
 @lru_cache(maxsize=1)
@@ -211,7 +237,7 @@ def tested_of(evidence: Evidence) -> Tested:
     return Tested(evidence)
 
 
-def _is_cut(name: str, text: str) -> bool:
+def is_cut(name: str, text: str) -> bool:
     """Return whether a name is a text, or its beginning."""
     name, text = (one.strip("\u2066\u2067\u2068\u2069") for one in (name, text))
     return name == text or (name.endswith("…") and text.startswith(name[:-1].rstrip("\u2069")))
