@@ -257,7 +257,7 @@ def main() -> None:
             seconds, cpu = time.perf_counter() - start, time.process_time() - own_start
             line = {"method": task["method"], "name": case["name"], "way": way, "scores": scores}
             lines.append(line | {"seconds": seconds, "cpu": cpu})
-        used = {"bytes": resident("VmHWM") - before}
+        used = {"bytes": resident("VmHWM") - before, "loaded": before}
         print(*(json.dumps(line | used) for line in lines), sep="\n", flush=True)
 
 

@@ -7,8 +7,8 @@ The prompts with passages of `tests/real/source_prompts.py`, read by SmolLM2-135
 answer, and the passage with the highest score is compared with the true one. Methods of other
 projects run in environments of their own, whose Python is named; one that is not named is left
 out. Every method has one process after the other and one thread. With `--lines FILE` a run that was
-stopped continues where it was. `--limit` looks for the longest prompt that each method reads within
-8 GiB of address space, by doubling.
+stopped continues where it was. `--limit` doubles a prompt within 8 GiB of address space, and
+predicts the longest one from the memories measured.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable
 from itertools import cycle
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 CHILD = Path(__file__).with_name("sources_children.py")
 ROOT = Path(__file__).parents[2]
@@ -106,7 +107,7 @@ def stored_cases(folder: Path, path: Path | None) -> list[Case]:
 
 
 def long_case(folder: Path, tokens: int) -> Case:
-    """Return a prompt of about `tokens` tokens in four passages, one with the fact."""
+    """Return a prompt of about `tokens` tokens in two passages, one with the fact."""
     from transformers import AutoTokenizer
 
     from real.source_prompts import RAG
@@ -115,8 +116,8 @@ def long_case(folder: Path, tokens: int) -> Case:
     length = lambda text: len(tokenizer(text)["input_ids"])  # noqa: E731
     fact = "The Kestrel tower is 134 metres high."
     others = cycle([p.text for prompt in RAG for p in prompt.passages if "Kestrel" not in p.text])
-    passages, room = [], (tokens - 100) // 4
-    for first in ("", "", fact, ""):
+    passages, room = [], (tokens - 100) // 2
+    for first in ("", fact):
         text, size = first, length(first) if first else 0
         while size < room:
             one = next(others)
@@ -170,31 +171,45 @@ def compare(rivals: Rivals, methods: list[str], cases: list[Case], path: Path) -
 
 
 def find_limits(rivals: Rivals, methods: list[str], most: int, minutes: float) -> None:
-    """Print for each method the longest prompt, by doubling, that it reads within the limit."""
-    print("\n| method | tokens | outcome | MiB above the loaded model |\n| --- | --- | --- | --- |")
+    """Print what each method takes for longer and longer prompts within the limit, by doubling.
+
+    And the longest prompt that its last three memories predict (a parabola through them).
+    """
+    print("\n| method | tokens | outcome | MiB above the loaded model | longest predicted |")
+    print("| --- | --- | --- | --- | --- |")
     for method in methods:
-        tokens = FIRST_TOKENS
-        while tokens <= most:
-            case, start = long_case(rivals.folder, tokens), time.perf_counter()
-            used, outcome = longest(rivals, FOR_MEMORY.get(method, method), case, minutes)
-            print(f"| {method} | {tokens:,} | {outcome} | {used} |", flush=True)
-            print(f"  {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
-            if outcome != "read":
-                break
+        points: list[tuple[int, int]] = []
+        tokens, outcome, loaded = FIRST_TOKENS, "read", 0
+        while tokens <= most and outcome == "read":
+            case = long_case(rivals.folder, tokens)
+            used, loaded, outcome = memory_of(rivals, FOR_MEMORY.get(method, method), case, minutes)
+            points += [(tokens, used)] if used else []
+            cells = f"{used / 2**20:,.0f}" if used else ""
+            most_tokens = f"{predicted(points[-3:], LIMIT_BYTES - loaded):,}" if used else ""
+            print(f"| {method} | {tokens:,} | {outcome} | {cells} | {most_tokens} |", flush=True)
             tokens *= 2
 
 
-def longest(rivals: Rivals, method: str, case: Case, minutes: float) -> tuple[str, str]:
-    """Return the MiB that a method takes for a case within the limit, and the outcome."""
+def predicted(points: list[tuple[int, int]], room: int) -> int:
+    """Return the tokens at which the parabola through (tokens, bytes) reaches `room`."""
+    tokens, sizes = zip(*points, strict=True)
+    fit = np.polynomial.Polynomial.fit(tokens, sizes, len(points) - 1).convert()
+    roots = [root.real for root in (fit - room).roots() if abs(root.imag) < 1 and root.real > 0]
+    return int(min(roots, default=0))
+
+
+def memory_of(rivals: Rivals, method: str, case: Case, minutes: float) -> tuple[int, int, str]:
+    """Return the bytes that a method takes for a case, those of the model, and the outcome."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lines"
         try:
             rivals.run(method, [case], path, limit=LIMIT_BYTES, seconds=60 * minutes)
         except RuntimeError as error:
-            return "", f"failed: {str(error)[:80]}"
+            return 0, 0, f"failed: {str(error)[:80]}"
         except subprocess.TimeoutExpired:
-            return "", f"not finished in {minutes:g} minutes"
-        return f"{lines_of(path, method, [case])[-1]['bytes'] / 2**20:,.0f}", "read"
+            return 0, 0, f"not finished in {minutes:g} minutes"
+        line = lines_of(path, method, [case])[-1]
+        return line["bytes"], line["loaded"], "read"
 
 
 def main() -> None:
@@ -210,7 +225,9 @@ def main() -> None:
     parser.add_argument(
         "--every", type=int, default=1, help="Take each prompt whose number this divides"
     )
-    parser.add_argument("--limit", action="store_true", help="Look for the longest prompt only")
+    parser.add_argument(
+        "--limit", action="store_true", help="Measure the memory of long prompts only"
+    )
     parser.add_argument("--most", type=int, default=65_536, help="Longest prompt, in tokens")
     parser.add_argument("--minutes", type=float, default=10, help="For each length, at most")
     asked_for = parser.parse_args()
