@@ -1,10 +1,10 @@
 """The methods of `sources_rivals.py`, each in a process and an environment of its own.
 
 Reads one task as JSON from standard input and prints a line of JSON per case and way: a score for
-each passage (the higher, the more the judged words of the answer owe to it), and the seconds so
-far; at last a line with the memory. Each method gets a loaded model, the same passages and the same
-answer; libraries and model are loaded before the clock starts. It imports only what its method
-needs.
+each passage (the higher, the more the judged words of the answer owe to it), the seconds so far, of
+the clock and of the processor, and the memory above that of the loaded model. Each method gets a
+loaded model, the same passages and the same answer; libraries and model are loaded before the clock
+starts. It imports only what its method needs.
 """
 
 from __future__ import annotations
@@ -252,12 +252,13 @@ def main() -> None:
         file.write("5")  # the peak counts from here
     before = resident("VmRSS")
     for case in task["cases"]:
-        start = time.perf_counter()
+        start, own_start, lines = time.perf_counter(), time.process_time(), []
         for way, scores in score(case):
-            line = {"name": case["name"], "way": way, "scores": scores}
-            print(json.dumps(line | {"seconds": time.perf_counter() - start}), flush=True)
-    peak = resident("VmHWM")
-    print(json.dumps({"loaded": before, "peak": peak}), flush=True)
+            seconds, cpu = time.perf_counter() - start, time.process_time() - own_start
+            line = {"method": task["method"], "name": case["name"], "way": way, "scores": scores}
+            lines.append(line | {"seconds": seconds, "cpu": cpu})
+        used = {"bytes": resident("VmHWM") - before, "loaded": before}
+        print(*(json.dumps(line | used) for line in lines), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

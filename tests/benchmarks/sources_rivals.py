@@ -6,8 +6,9 @@ The prompts with passages of `tests/real/source_prompts.py`, read by SmolLM2-135
 (`tests/real/README.md`): each method scores the same passages for the same words of the same
 answer, and the passage with the highest score is compared with the true one. Methods of other
 projects run in environments of their own, whose Python is named; one that is not named is left
-out. Every method has one process after the other and one thread. `--limit` also looks for the
-longest prompt that each method reads within 8 GiB of address space, by doubling.
+out. Every method has one process after the other and one thread. With `--lines FILE` a run that was
+stopped continues where it was. `--limit` doubles a prompt within 8 GiB of address space, and
+predicts the longest one from the memories measured.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable
 from itertools import cycle
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 CHILD = Path(__file__).with_name("sources_children.py")
 ROOT = Path(__file__).parents[2]
@@ -29,7 +32,7 @@ NEW_TOKENS = 32
 LIMIT_BYTES = 8 << 30
 FIRST_TOKENS = 1024
 METHODS = (
-    "captum", "attention", "attentropy, hidden", "attentropy, removed", "attentropy", "ContextCite",
+    "attentropy, hidden", "attentropy, removed", "attention", "captum", "ContextCite", "attentropy",
 )  # fmt: skip
 FOR_MEMORY = {"ContextCite": "ContextCite, 2 ablations"}  # each ablation takes the same memory
 
@@ -43,25 +46,36 @@ class Rivals:
         self.folder, self.pythons = folder, pythons
 
     def run(
-        self, method: str, cases: Iterable[Case], limit: int = 0, seconds: float | None = None
-    ) -> list[dict[str, Any]]:
-        """Return what the method's process says, a line per case and way, then its memory.
+        self, method: str, cases: Iterable[Case], path: Path, *, limit: int = 0,
+        seconds: float | None = None,
+    ) -> None:  # fmt: skip
+        """Append what the method's process says to a file, a line per case and way.
 
         Raises `RuntimeError` with the last line of its errors, and `TimeoutExpired`.
         """
         task = {"method": method, "model": str(self.folder), "cases": list(cases), "bytes": limit}
         python = self.pythons.get(method.split(",")[0], sys.executable)
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        path = str(ROOT / "src") if python == sys.executable else ""
-        done = subprocess.run(
-            [python, str(CHILD)], input=json.dumps(task), capture_output=True, text=True,
-            check=False, timeout=seconds, env=os.environ | threads | {"PYTHONPATH": path},
-        )  # fmt: skip
+        places = str(ROOT / "src") if python == sys.executable else ""
+        with path.open("a", encoding="utf-8") as file:
+            done = subprocess.run(
+                [python, str(CHILD)], input=json.dumps(task), stdout=file, stderr=subprocess.PIPE,
+                text=True, check=False, timeout=seconds,
+                env=os.environ | threads | {"PYTHONPATH": places},
+            )  # fmt: skip
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
             raise RuntimeError(lines[-1])
-        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-        return [json.loads(line) for line in lines]
+
+
+def lines_of(path: Path, method: str, cases: Iterable[Case]) -> list[dict[str, Any]]:
+    """Return what a file has of a method on some cases."""
+    if not path.exists():
+        return []
+    names = {case["name"] for case in cases}
+    texts = [line for line in path.read_text("utf-8").splitlines() if line.startswith("{")]
+    lines = map(json.loads, texts)
+    return [line for line in lines if line["method"] == method and line["name"] in names]
 
 
 def cases_of(folder: Path) -> list[Case]:
@@ -93,7 +107,7 @@ def stored_cases(folder: Path, path: Path | None) -> list[Case]:
 
 
 def long_case(folder: Path, tokens: int) -> Case:
-    """Return a prompt of about `tokens` tokens in four passages, one with the fact."""
+    """Return a prompt of about `tokens` tokens in two passages, one with the fact."""
     from transformers import AutoTokenizer
 
     from real.source_prompts import RAG
@@ -102,8 +116,8 @@ def long_case(folder: Path, tokens: int) -> Case:
     length = lambda text: len(tokenizer(text)["input_ids"])  # noqa: E731
     fact = "The Kestrel tower is 134 metres high."
     others = cycle([p.text for prompt in RAG for p in prompt.passages if "Kestrel" not in p.text])
-    passages, room = [], (tokens - 100) // 4
-    for first in ("", "", fact, ""):
+    passages, room = [], (tokens - 100) // 2
+    for first in ("", fact):
         text, size = first, length(first) if first else 0
         while size < room:
             one = next(others)
@@ -115,69 +129,87 @@ def long_case(folder: Path, tokens: int) -> Case:
     return {"name": f"{tokens}", "parts": parts, "answer": fact, "judged": [start, start + 3]}
 
 
-def recall(cases: list[Case], lines: list[dict[str, Any]]) -> Iterator[tuple[str, str, float]]:
-    """Yield each way of a method, how often a true passage came first, and seconds per prompt."""
-    true = {case["name"]: case for case in cases}
-    ways = dict.fromkeys(line["way"] for line in lines if "way" in line)
-    for way in ways:
-        own = [line for line in lines if line.get("way") == way]
-        first = {line["name"]: line["scores"].index(max(line["scores"])) for line in own}
-        right = [name for name, i in first.items() if i in true[name]["true"]]
-        wrong = [name for name in first if name not in right]
-        twice = [case for case in cases if len(case["true"]) == 2]
-        both = sum(set(best_two(own, case["name"])) == set(case["true"]) for case in twice)
-        cells = f"{len(right)} of {len(own)} | {both} of {len(twice)}"
-        print(f"  {way}: {cells}; wrong: {', '.join(wrong)}", file=sys.stderr, flush=True)
-        yield way, cells, sum(line["seconds"] for line in own) / len(own)
+def recall(cases: list[Case], lines: list[dict[str, Any]]) -> str:
+    """Return how often a true passage came first, and both where two are true, as two cells."""
+    true = {case["name"]: set(case["true"]) for case in cases}
+    order = {line["name"]: best_first(line["scores"]) for line in lines}
+    wrong = [name for name, own in order.items() if own[0] not in true[name]]
+    twice = [name for name in order if len(true[name]) == 2]
+    both = [name for name in twice if set(order[name][:2]) == true[name]]
+    print(f"  wrong: {', '.join(wrong)}", file=sys.stderr, flush=True)
+    return f"{len(order) - len(wrong)} of {len(order)} | {len(both)} of {len(twice)}"
 
 
-def best_two(lines: list[dict[str, Any]], name: str) -> list[int]:
-    """Return the two passages of a prompt with the highest scores."""
-    scores = next(line["scores"] for line in lines if line["name"] == name)
-    return sorted(range(len(scores)), key=lambda i: -scores[i])[:2]
+def best_first(scores: list[float]) -> list[int]:
+    """Return the numbers of the passages, that of the highest score first."""
+    return sorted(range(len(scores)), key=lambda i: -scores[i])
 
 
-def compare(rivals: Rivals, methods: list[str], cases: list[Case]) -> None:
-    """Print the table of recall, seconds and memory, the last two with the first method's as 1."""
-    print("| method | true passage first | both copies first | seconds | memory |")
-    print("| --- | --- | --- | --- | --- |")
+def compare(rivals: Rivals, methods: list[str], cases: list[Case], path: Path) -> None:
+    """Print the table of recall, seconds per prompt and memory, a row when it is known."""
+    print("| method | true passage first | both copies first | processor s | clock s | MiB |")
+    print("| --- | --- | --- | --- | --- | --- |")
     first = sum(0 in case["true"] for case in cases)
-    print(f"| always the first passage | {first} of {len(cases)} | | | |", flush=True)
-    unit: tuple[float, float] | None = None
+    print(f"| always the first passage | {first} of {len(cases)} | | | | |", flush=True)
     for method in methods:
+        known = {line["name"] for line in lines_of(path, method, cases)}
         try:
-            *lines, memory = rivals.run(method, cases)
+            if left := [case for case in cases if case["name"] not in known]:
+                rivals.run(method, left, path)
         except RuntimeError as error:
-            print(f"| {method} | {error} | | | |", flush=True)
+            print(f"| {method} | {error} | | | | |", flush=True)
             continue
-        for way, cells, seconds in recall(cases, lines):
-            used = memory["peak"] - memory["loaded"]
-            unit = unit or (seconds, used)
+        lines = lines_of(path, method, cases)
+        for way in dict.fromkeys(line["way"] for line in lines):
+            own = [line for line in lines if line["way"] == way]
             name = f"{method.split(',')[0]}, {way}" if way else method
-            ratios = f"{seconds / unit[0]:.2f} | {used / unit[1]:.2f}"
-            print(f"| {name} | {cells} | {ratios} |", flush=True)
+            mean = [sum(line[clock] for line in own) / len(own) for clock in ("cpu", "seconds")]
+            cost = f"{mean[0]:.1f} | {mean[1]:.1f} | {max(x['bytes'] for x in own) / 2**20:,.0f}"
+            print(f"| {name} | {recall(cases, own)} | {cost} |", flush=True)
+        load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+        print(f"  load {load}", file=sys.stderr, flush=True)
 
 
 def find_limits(rivals: Rivals, methods: list[str], most: int, minutes: float) -> None:
-    """Print for each method the longest prompt, by doubling, that it reads within the limit."""
-    print("\n| method | tokens | outcome | MiB above the loaded model |\n| --- | --- | --- | --- |")
+    """Print what each method takes for longer and longer prompts within the limit, by doubling.
+
+    And the longest prompt that its last three memories predict (a parabola through them).
+    """
+    print("\n| method | tokens | outcome | MiB above the loaded model | longest predicted |")
+    print("| --- | --- | --- | --- | --- |")
     for method in methods:
-        tokens = FIRST_TOKENS
-        while tokens <= most:
-            case, start = long_case(rivals.folder, tokens), time.perf_counter()
-            try:
-                own = FOR_MEMORY.get(method, method)
-                memory = rivals.run(own, [case], LIMIT_BYTES, 60 * minutes)[-1]
-                used, outcome = f"{(memory['peak'] - memory['loaded']) / 2**20:,.0f}", "read"
-            except RuntimeError as error:
-                used, outcome = "", f"failed: {str(error)[:80]}"
-            except subprocess.TimeoutExpired:
-                used, outcome = "", f"not finished in {minutes:g} minutes"
-            print(f"| {method} | {tokens:,} | {outcome} | {used} |", flush=True)
-            print(f"  {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
-            if outcome != "read":
-                break
+        points: list[tuple[int, int]] = []
+        tokens, outcome, loaded = FIRST_TOKENS, "read", 0
+        while tokens <= most and outcome == "read":
+            case = long_case(rivals.folder, tokens)
+            used, loaded, outcome = memory_of(rivals, FOR_MEMORY.get(method, method), case, minutes)
+            points += [(tokens, used)] if used else []
+            cells = f"{used / 2**20:,.0f}" if used else ""
+            most_tokens = f"{predicted(points[-3:], LIMIT_BYTES - loaded):,}" if used else ""
+            print(f"| {method} | {tokens:,} | {outcome} | {cells} | {most_tokens} |", flush=True)
             tokens *= 2
+
+
+def predicted(points: list[tuple[int, int]], room: int) -> int:
+    """Return the tokens at which the parabola through (tokens, bytes) reaches `room`."""
+    tokens, sizes = zip(*points, strict=True)
+    fit = np.polynomial.Polynomial.fit(tokens, sizes, len(points) - 1).convert()
+    roots = [root.real for root in (fit - room).roots() if abs(root.imag) < 1 and root.real > 0]
+    return int(min(roots, default=0))
+
+
+def memory_of(rivals: Rivals, method: str, case: Case, minutes: float) -> tuple[int, int, str]:
+    """Return the bytes that a method takes for a case, those of the model, and the outcome."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "lines"
+        try:
+            rivals.run(method, [case], path, limit=LIMIT_BYTES, seconds=60 * minutes)
+        except RuntimeError as error:
+            return 0, 0, f"failed: {str(error)[:80]}"
+        except subprocess.TimeoutExpired:
+            return 0, 0, f"not finished in {minutes:g} minutes"
+        line = lines_of(path, method, [case])[-1]
+        return line["bytes"], line["loaded"], "read"
 
 
 def main() -> None:
@@ -189,10 +221,13 @@ def main() -> None:
     parser.add_argument("--captum", help="Python of an environment with captum")
     parser.add_argument("--methods", nargs="*", help="Methods to run; by default all that can")
     parser.add_argument("--cases", type=Path, help="File for the answers, read where it is there")
+    parser.add_argument("--lines", type=Path, help="File for what the methods say, continued")
     parser.add_argument(
         "--every", type=int, default=1, help="Take each prompt whose number this divides"
     )
-    parser.add_argument("--limit", action="store_true", help="Look for the longest prompt only")
+    parser.add_argument(
+        "--limit", action="store_true", help="Measure the memory of long prompts only"
+    )
     parser.add_argument("--most", type=int, default=65_536, help="Longest prompt, in tokens")
     parser.add_argument("--minutes", type=float, default=10, help="For each length, at most")
     asked_for = parser.parse_args()
@@ -203,8 +238,10 @@ def main() -> None:
     rivals = Rivals(model_folder("smollm2"), pythons)
     if asked_for.limit:
         find_limits(rivals, methods, asked_for.most, asked_for.minutes)
-    else:
-        compare(rivals, methods, stored_cases(rivals.folder, asked_for.cases)[:: asked_for.every])
+        return
+    cases = stored_cases(rivals.folder, asked_for.cases)[:: asked_for.every]
+    with tempfile.TemporaryDirectory() as folder:
+        compare(rivals, methods, cases, asked_for.lines or Path(folder) / "lines")
 
 
 if __name__ == "__main__":

@@ -22,12 +22,12 @@ _NEXT = re.compile(rf"{NUMBER} to “([^”]*)” \({HEAD}: {_SHARE}; {_SHARE}\)
 _PARKED, _ROWS = 0.1, 64
 
 
-def _row(evidence: Evidence) -> int:
+def row_of(evidence: Evidence) -> int:
     """Return the position whose output is the decisive word."""
     return evidence.case.prompt + decisive(evidence)[0] - 1
 
 
-def _places(evidence: Evidence, row: int) -> dict[str, list[int]]:
+def places(evidence: Evidence, row: int) -> dict[str, list[int]]:
     """Return the positions of each content word before a row, the row's own word left out."""
     case, words = evidence.case, evidence.words
     own = row
@@ -47,8 +47,8 @@ def _places(evidence: Evidence, row: int) -> dict[str, list[int]]:
 
 def _heads(evidence: Evidence, row: int) -> dict[str, dict[tuple[int, int], tuple[float, float]]]:
     """Return weight and share of other rows of each head that looks at a word, by its key."""
-    places = _places(evidence, row)
-    word_of = {at: key for key, own in places.items() for at in own}
+    own_places = places(evidence, row)
+    word_of = {at: key for key, own in own_places.items() for at in own}
     heads: dict[str, dict[tuple[int, int], tuple[float, float]]] = {}
 
     def keep(layer: int, weights: Tensor) -> None:
@@ -59,7 +59,7 @@ def _heads(evidence: Evidence, row: int) -> dict[str, dict[tuple[int, int], tupl
             if key is None:
                 continue
             share = 0.0
-            for at in places[key]:
+            for at in own_places[key]:
                 rows = [i for i in range(at + 1, len(keys)) if i != row and visible[head, i, at]]
                 share += float(np.mean(keys[rows] == at)) if rows else 0.0
             if share <= 0.5:
@@ -71,7 +71,7 @@ def _heads(evidence: Evidence, row: int) -> dict[str, dict[tuple[int, int], tupl
 
 
 def _looked(finding: Finding, evidence: Evidence) -> Verdict | None:
-    text, mistakes, row = finding["text"], Mistakes(), _row(evidence)
+    text, mistakes, row = finding["text"], Mistakes(), row_of(evidence)
     mistakes.claim(finding["position"] == row, f"the row is {row}")
     own = _heads(evidence, row)
     order = sorted(own, key=lambda key: -sum(weight for weight, _ in own[key].values()))
@@ -101,7 +101,7 @@ def _looked(finding: Finding, evidence: Evidence) -> Verdict | None:
 def _sure(finding: Finding, evidence: Evidence) -> Verdict | None:
     text, mistakes = finding["text"], Mistakes()
     step, token = decisive(evidence)
-    row, case = _row(evidence), evidence.case
+    row, case = row_of(evidence), evidence.case
     logprobs = evidence.at(row)[-1]
     word = QUOTE.search(text)
     if word is None:

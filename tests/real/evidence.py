@@ -26,10 +26,28 @@ ROWS = 256  # of the lens at once
 
 
 @dataclass(frozen=True)
+class Span:
+    """A part of the prompt that was tested, tokens [start, stop), and what it is for."""
+
+    start: int
+    stop: int
+    level: str
+    role: str
+    id: str
+    is_refined: bool
+
+    @property
+    def tokens(self) -> range:
+        """Its tokens."""
+        return range(self.start, self.stop)
+
+
+@dataclass(frozen=True)
 class Case:
     """A prompt and its answer as token ids, and where the template's last tokens begin.
 
-    roles: of all tokens; read: the positions that the trace's lens read.
+    roles: of all tokens; read: the positions that the trace's lens read; spans: the parts of the
+    prompt that were tested, in the order of the trace.
     """
 
     ids: list[int]
@@ -37,6 +55,7 @@ class Case:
     roles: list[str]
     read: list[int]
     attributes: dict[str, Any]
+    spans: tuple[Span, ...] = ()
 
     @classmethod
     def of_trace(cls, path: Path) -> Case:
@@ -51,6 +70,7 @@ class Case:
             [str(role) for role in group["role"][:]],
             np.flatnonzero(np.isfinite(lens).any(0)).tolist(),
             attributes,
+            _spans_of(store),
         )
 
     @property
@@ -70,6 +90,17 @@ class Case:
         while start and self.roles[start - 1] == "template":
             start -= 1
         return list(range(start, self.prompt)) if start else []
+
+
+def _spans_of(store: Any) -> tuple[Span, ...]:
+    """Return the spans whose sources a trace has."""
+    try:
+        group = zarr.open_group(store, path="groups/sources", mode="r")
+    except FileNotFoundError:
+        return ()
+    names = ("start", "stop", "level", "role", "id", "refined")
+    columns = [group[f"span_{name}"][:].tolist() for name in names]
+    return tuple(Span(*row[:5], bool(row[5])) for row in zip(*columns, strict=True))
 
 
 class Evidence:

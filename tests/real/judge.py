@@ -1,10 +1,11 @@
 """Judge the findings of a report by the model itself: each sentence is true, false or not judged.
 
-    python tests/real/judge.py FINDINGS.json TRACE.zarr.zip MODEL
+    python tests/real/judge.py FINDINGS.json TRACE.zarr.zip MODEL [PAGE.html]
 
 FINDINGS.json is what `attentropy report --json --save-trace TRACE` prints. Of the trace only the
-tokens are read, with their roles; everything else is measured again (see `evidence`), by the rules
-of docs/definitions.md. Nothing of the project is imported.
+tokens are read, with their roles, and which parts of the prompt were tested; everything else is
+measured again (see `evidence`, `tested`), by the rules of docs/definitions.md. With a page, the
+sentences that stand on it alone are judged too. Nothing of the project is imported.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from real import answer_checks, attention_checks, lens_checks, reference_checks
+from real import answer_checks, attention_checks, lens_checks, reference_checks, source_checks
 from real.evidence import Case, Evidence
+from real.page_checks import judge_page
 from real.reader import Model
 from real.rules import decisive, read_rehearsal
 from real.verdict import Verdict
 
 CHECKS = {
     **answer_checks.CHECKS, **lens_checks.CHECKS, **attention_checks.CHECKS,
-    **reference_checks.CHECKS,
+    **reference_checks.CHECKS, **source_checks.CHECKS,
 }  # fmt: skip
 
 
@@ -50,13 +52,15 @@ def _judge_answer(result: dict[str, Any], evidence: Evidence) -> Verdict:
     return Verdict(finding, is_same, f"the model wrote {own!r}")
 
 
-def main(findings: Path, trace: Path, folder: Path) -> int:
+def main(findings: Path, trace: Path, folder: Path, page: Path | None = None) -> int:
     """Print the verdicts and the facts behind them; return how many findings are false."""
     result = json.loads(findings.read_text("utf-8"))
     evidence = Evidence(Model(folder), Case.of_trace(trace))
     for line in facts(evidence):
         print(line)
     verdicts = judge(result, evidence)
+    if page is not None:
+        verdicts += judge_page(page.read_text("utf-8"), evidence)
     print(*verdicts, sep="\n")
     return sum(verdict.is_true is False for verdict in verdicts)
 
@@ -77,6 +81,6 @@ def facts(evidence: Evidence) -> list[str]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4:
+    if len(sys.argv) not in (4, 5):
         sys.exit(__doc__)
     sys.exit(min(main(*map(Path, sys.argv[1:])), 1))

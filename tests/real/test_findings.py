@@ -17,6 +17,7 @@ from attentropy.engine.trace.lens_skill import lens_skill
 from attentropy.report.cli import main
 from real.evidence import Case, Evidence
 from real.judge import judge
+from real.page_checks import judge_page, judge_sentence, page_sentences
 from real.reader import Model
 
 pytestmark = pytest.mark.real
@@ -66,18 +67,25 @@ def false_ones(verdicts):
     return [str(verdict) for verdict in verdicts if verdict.is_true is False]
 
 
+def unjudged(verdicts):
+    """Return the sentences about sources, and those below the headline, that nothing judged."""
+    own = ("tested", "evidence", "said-of")
+    return [str(one) for one in verdicts if one.is_true is None and one.finding["id"] in own]
+
+
 @pytest.mark.parametrize("prompt", PROMPTS.values(), ids=list(PROMPTS))
 def test_the_judge_calls_no_finding_false(prompt, report, smollm2, tmp_path):
     messages = messages_of(prompt)
     path = write_messages(tmp_path, messages)
-    result, _, trace = report(smollm2.folder, "-m", str(path))
+    result, page, trace = report(smollm2.folder, "-m", str(path))
     case = Case.of_trace(trace)
     assert case.ids[: case.prompt] == smollm2.chat(messages), "another prompt was read"
     system = messages[0]["content"] if messages[0]["role"] == "system" else None
     evidence = Evidence(smollm2, case, system)
-    verdicts = judge(result, evidence)
+    verdicts = [*judge(result, evidence), *judge_page(page, evidence)]
     print(*verdicts, sep="\n")
     assert false_ones(verdicts) == []
+    assert unjudged(verdicts) == []
     assert any(one.is_true for one in verdicts), "nothing was judged"
 
 
@@ -85,12 +93,14 @@ def test_the_judge_calls_no_finding_of_gemma_false(report, folder_of, tmp_path):
     """A text that is longer than the 512 tokens of its windows, without a chat template."""
     text, folder = tmp_path / "text.txt", folder_of("gemma3")
     text.write_text((HERE.parents[1] / "LICENSE").read_text("utf-8")[:3400], "utf-8")
-    result, _, trace = report(folder, "-f", str(text), "--lens-positions", "-32:")
+    result, page, trace = report(folder, "-f", str(text), "--lens-positions", "-32:")
     case = Case.of_trace(trace)
     assert case.prompt > 512
-    verdicts = judge(result, Evidence(Model(folder), case))
+    evidence = Evidence(Model(folder), case)
+    verdicts = [*judge(result, evidence), *judge_page(page, evidence)]
     print(*verdicts, sep="\n")
     assert false_ones(verdicts) == []
+    assert unjudged(verdicts) == []
 
 
 def finding(result, name):
@@ -171,6 +181,14 @@ def test_a_page_of_148_tokens_has_3_megabytes_without_pictures_of_heads(report, 
 
 
 WRONG = {
+    "tested": [
+        ("p = 0.9994)", "p = 0.8994)"),
+        ("needs 1 of 7", "needs 2 of 7"),
+        ("needs 1 of 7", "needs 1 of 9"),
+        ("“Australia”", "“capital”"),
+        ("p < 0.001 without", "p = 0.003 without"),
+        ("0.99 to 0.9994", "0.89 to 0.9994"),
+    ],
     "looked": [
         ("with 99.999 % of", "with 88 % of"),
         ("29 % do so", "49 % do so"),
@@ -207,3 +225,69 @@ def test_the_judge_calls_a_wrong_number_token_or_head_false(embedded):
             verdict = judge(result | {"observations": [wrong], "model_heads": []}, evidence)[1]
             assert verdict.is_true is False, verdict
     assert judge(result | {"answer": "Sydney"}, evidence)[0].is_true is False
+
+
+WRONG_ON_PAGE = {
+    "Australia” (<": [
+        ("Canberra” (0.9994)", "Canberra” (0.8994)"),
+        ("(< 0.001 when", "(0.25 when"),
+        ("rests on “Australia” (", "rests on “capital” ("),
+        ("rests on “Australia” (< 0.001 when hidden)", "rests on no single part of the prompt "
+         "that was tested"),
+        ("(< 0.001 when hidden);", "(< 0.001 when hidden) and “What” (0.99);"),
+        ("“Canberra” (0.9994) rests on “Australia” (< 0.001 when hidden)", "“Canberra” (0.9994) "
+         "stands in more than one place: “Australia” and “What” (< 0.001 and 0.99 when one is "
+         "hidden)"),
+        ("“Canberra” (0.9994) rests on “Australia” (< 0.001 when hidden); “capital” acts through "
+         "other tokens (0.09 when hidden from them too)",
+         "“Canberra” (0.9994) rest on “capital” (0.99 when hidden)"),
+        ("(0.09 when hidden from", "(0.39 when hidden from"),
+        ("“capital” acts", "“Australia” acts"),
+        ("hidden from them too)", "hidden from them too) (2 more decisive words tested)"),
+    ],
+    "template tokens": [
+        ("(0.9989 without", "(0.89 without"),
+        ("The template tokens are not needed for “Canberra” (0.9989 without them)",
+         "“Canberra” also needs the template tokens (0.9989 without them)"),
+        ("The template tokens are not needed for “Canberra” (0.9989 without them)",
+         "The template tokens are used for “Canberra” (0.9989 without them), not for “Canberra” "
+         "(0.9989)"),
+        ("The template tokens are not needed for “Canberra” (0.9989 without them)",
+         "“Canberra” comes from the weights: 0.9994 with every passage hidden"),
+    ],
+    "lens's top token": [
+        ("(p = 0.56 in", "(p = 0.66 in"),
+        ("in every layer read (p = 0.56 in layer 0)", "from layer 3 onward"),
+        ("in every layer read", "in every layer read (p = 0.56 in layer 0), but the lens cannot be "
+         "read there, so it cannot say when it settled"),
+    ],
+    "answer reads": [
+        ("in layer 0", "in layer 4"), ("in layer 0", "in layers 0–4"),
+        ("reads “Australia”", "reads “capital”"),
+    ],
+    "Tested": [
+        ("7 parts", "12 parts"),
+        ("Tested: 7 parts of the prompt, each hidden while the answer was read again",
+         "3 parts are sinks, which cannot be hidden"),
+        ("Tested: 7 parts of the prompt, each hidden while the answer was read again",
+         "8 parts not tested"),
+        ("Tested: 7 parts of the prompt, each hidden while the answer was read again",
+         "What the answer rests on was not tested; “--test-sources auto” tests it"),
+    ],
+}  # fmt: skip
+
+
+def test_the_judge_calls_a_wrong_sentence_of_the_page_false(embedded):
+    _, page, evidence = embedded
+    verdicts = judge_page(page, evidence)
+    assert false_ones(verdicts) == []
+    assert unjudged(verdicts) == []
+    sentences = [text for name in ("evidence", "said-of") for text in page_sentences(page, name)]
+    for start, changes in WRONG_ON_PAGE.items():
+        right = next(one for one in sentences if start in one)
+        for old, new in changes:
+            assert old in right, right
+            verdict = judge_sentence("evidence", right.replace(old, new), evidence, 1)
+            assert verdict.is_true is False, verdict
+    unknown = judge_sentence("evidence", "“Canberra” owes much to “Australia”", evidence)
+    assert unjudged([unknown])

@@ -75,6 +75,16 @@ def keys_of(text: str) -> set[str]:
     return {key for _, _, key in words_of(text)}
 
 
+def boundaries_of(text: str) -> set[int]:
+    """Return the places of a text where a word or a sign begins."""
+    return {match.start() for match in _BOUNDARY.finditer(text)} | {0}
+
+
+def bare_text(word: str) -> str:
+    """Return a word without blanks and signs at its ends."""
+    return _EDGE.sub("", word.strip())
+
+
 def words_of(text: str) -> list[tuple[int, int, str]]:
     """Return start, stop and key of every word that has a letter or a digit."""
     places = [0, *(match.start() for match in _BOUNDARY.finditer(text)), len(text)]
