@@ -136,7 +136,7 @@ def hidden_columns(size: Size) -> VegaLite:
     """Return the columns, as high as the section."""
     return layer(
         _rect("x1", "kept", "lost", color=UNREAD),
-        _rect("x1", "untested", color=MISSING),
+        _rect("x1", "untested", color=MISSING, opacity=0.45),  # most layers of a short budget
         dataset("hiddenhatch")
         .mark_image(aspect=False, smooth=False)
         .encode(
