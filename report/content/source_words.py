@@ -100,7 +100,7 @@ def _rest_on(words: Sequence[TestedWord], is_again: bool) -> str:
     named = words[:_WORDS]
     names = [f"{quoted(word.text)} ({probability(word.probability)})" for word in named]
     names += [f"{len(words) - _WORDS:,} more"] if len(words) > _WORDS else []
-    amounts = join_words([probability(word.changed(word.sources[0].hidden)) for word in named])
+    amounts = join_words([word.left(word.sources[0].hidden) for word in named])
     span = span_name(named[0].sources[0].span)
     again = "too " if is_again else ""
     return f"{join_words(names)} rest on {span} {again}({amounts} when hidden)"
@@ -115,7 +115,7 @@ def rests_on(word: TestedWord) -> str:
         no_part = f"{name} rests on no single part of the prompt that was tested"
         return no_part + _through_others(word)
     if not own and len(also) > 1:
-        amounts = join_words([probability(word.changed(one.hidden)) for one in also[:_SOURCES]])
+        amounts = join_words([word.left(one.hidden) for one in also[:_SOURCES]])
         places = _names(also)
         return f"{name} stands in more than one place: {places} ({amounts} when one is hidden)"
     if not own:
@@ -143,7 +143,7 @@ def _through_others(word: TestedWord) -> str:
     if not own:
         return ""
     best = min(own, key=lambda one: one.total)
-    amount = probability(word.changed(best.total))
+    amount = word.left(best.total)
     more = f" and {len(own) - 1:,} more" if len(own) > 1 else ""
     verb = "act" if more else "acts"
     name = span_name(best.span)
@@ -152,12 +152,12 @@ def _through_others(word: TestedWord) -> str:
 
 def _when_hidden(word: TestedWord, effect: Effect, before: Sequence[Effect]) -> str:
     """Return the word's probability without a source; what it is, where none `before` says it."""
-    text = probability(word.changed(effect.hidden))
+    text = word.left(effect.hidden)
     if effect.has_copies:
         copies = "its copy" if _earlier_copies(word, effect.span) == 1 else "its copies"
         is_new = not any(one.has_copies for one in before)
         text += f" when hidden with {copies} in the answer" if is_new else ""
-        return f"{text}; alone {probability(word.changed(effect.alone))}"
+        return f"{text}; alone {word.left(effect.alone)}"
     return text if before else f"{text} when hidden"
 
 
@@ -200,11 +200,11 @@ def _template(sources: Sources) -> str:
     word = sources.main
     if not np.isfinite(word.template):
         return ""
-    amount = probability(word.changed(word.template))
+    amount = word.left(word.template)
     if word.template < -HALF:
         return f"{quoted(word.text)} also needs the template tokens ({amount} without them)"
     users = [
-        f"{quoted(one.text)} ({probability(one.changed(one.template))} without them)"
+        f"{quoted(one.text)} ({one.left(one.template)} without them)"
         for one in sources.words if one.template < -HALF
     ]  # fmt: skip
     if users:
@@ -218,7 +218,7 @@ def _origin(word: TestedWord) -> str:
     """Return whether a word comes from the weights or from the passages; "" without passages."""
     if not np.isfinite(word.evidence):
         return ""
-    amount = probability(word.changed(word.evidence))
+    amount = word.left(word.evidence)
     where = "the weights" if word.evidence > -HALF else "the passages"
     text = f"{quoted(word.text)} comes from {where}: {amount} with every passage hidden"
     enough = [one for one in word.effects if one.enough > -HALF]
@@ -230,7 +230,7 @@ def _origin(word: TestedWord) -> str:
 def _sufficient(word: TestedWord, enough: Sequence[Effect]) -> str:
     best = max(enough, key=lambda one: one.enough)
     others = f" (and {len(enough) - 1:,} more)" if len(enough) > 1 else ""
-    amount = probability(word.changed(best.enough))
+    amount = word.left(best.enough)
     return f"{span_name(best.span)} alone is enough{others}: {amount}"
 
 
