@@ -113,7 +113,7 @@ def rests_on(word: TestedWord) -> str:
     also = [one for one in word.sources if one.label == "also there"]
     if not word.sources:
         no_part = f"{name} rests on no single part of the prompt that was tested"
-        return no_part + _through_others(word)
+        return no_part + _besides(word)
     if not own and len(also) > 1:
         amounts = join_words([word.left(one.hidden) for one in also[:_SOURCES]])
         places = _names(also)
@@ -127,7 +127,7 @@ def rests_on(word: TestedWord) -> str:
     if len(own) > _SOURCES:
         parts.append(f"{len(own) - _SOURCES:,} more")
     again = f"; it stands in {_names(also)} too" if also else ""
-    return f"{name} rests on {join_words(parts)}{again}{_through_others(word)}"
+    return f"{name} rests on {join_words(parts)}{again}{_besides(word)}"
 
 
 def _names(effects: Sequence[Effect]) -> str:
@@ -136,18 +136,25 @@ def _names(effects: Sequence[Effect]) -> str:
     return join_words([*names, f"{more:,} more"] if more else names)
 
 
-def _through_others(word: TestedWord) -> str:
-    """Return what reaches a word through other tokens alone, after a semicolon; "" for nothing."""
-    own = [one for one in word.effects if one.label == "through other tokens"]
-    own = [one for one in own if np.isfinite(one.total)]
-    if not own:
-        return ""
-    best = min(own, key=lambda one: one.total)
-    amount = word.left(best.total)
-    more = f" and {len(own) - 1:,} more" if len(own) > 1 else ""
-    verb = "act" if more else "acts"
-    name = span_name(best.span)
-    return f"; {name}{more} {verb} through other tokens ({amount} when hidden from them too)"
+def _besides(word: TestedWord) -> str:
+    """Return what reaches a word through other tokens, and what works against it."""
+    texts = [""]
+    through = [one for one in word.effects if one.label == "through other tokens"]
+    if through := [one for one in through if np.isfinite(one.total)]:
+        best = min(through, key=lambda one: one.total)
+        amount = f"{word.left(best.total)} when hidden from them too"
+        texts.append(_strongest(best, len(through), "act", f"through other tokens ({amount})"))
+    if against := [one for one in word.effects if one.label == "works against the word"]:
+        best = max(against, key=lambda one: one.hidden)
+        amount = f"{word.left(best.hidden)} when hidden"
+        texts.append(_strongest(best, len(against), "work", f"against it ({amount})"))
+    return "; ".join(texts)
+
+
+def _strongest(best: Effect, many: int, verb: str, rest: str) -> str:
+    """Return what the strongest of several spans does, and how many others do so."""
+    more = f" and {many - 1:,} more" if many > 1 else ""
+    return f"{span_name(best.span)}{more} {verb}{'' if more else 's'} {rest}"
 
 
 def _when_hidden(word: TestedWord, effect: Effect, before: Sequence[Effect]) -> str:

@@ -204,6 +204,14 @@ def test_a_given_text_is_named_and_stands_at_no_position():
     assert {word.start for word in read_sources(trace).words} == {-1}
 
 
+def test_what_works_against_a_word_is_named_with_what_the_word_would_have():
+    label = "works against the word"
+    spans = [word_span(answered(), text, effects={"Canberra": (change, change, label)})
+             for text, change in (("?", 0.1), ("What", 0.15))]  # fmt: skip
+    assert "tested; “?” works against it (0.90 when hidden)." in _evidence_of(spans[:1])
+    assert "; “What” and 1 more work against it (0.95 when hidden)." in _evidence_of(spans)
+
+
 def test_of_a_word_that_is_never_likely_the_change_is_said():
     trace = capital(target="Sydney")
     trace.sources["logprob"].values[5] = -9
