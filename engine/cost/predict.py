@@ -164,7 +164,8 @@ def predict(
     size = model_size(config, gguf)
     run = run_size(size, tokens, options, device, dtype)
     memory_facts = _predict_memory(size, run, device, dtype)
-    stages = duration(size, run, measure_rates(size, run, device, dtype))
+    rates = measure_rates(size, run, device, dtype)
+    stages = duration(size, run, rates)
     prediction: Prediction = {
         "run": {
             "chunk": run.chunk,
@@ -180,7 +181,7 @@ def predict(
         "disk": disk_bytes(size, run),
         "seconds": {stage: round(cast(float, value), 3) for stage, value in stages.items()},
     }
-    if (tests := predict_sources(size, run, options, stages)) is not None:
+    if (tests := predict_sources(size, run, options, rates)) is not None:
         prediction["sources"] = tests
     return prediction
 

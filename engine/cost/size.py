@@ -99,6 +99,7 @@ class ModelSize:
     vocabulary: int
     stored: int  # bytes of a number in the checkpoint
     window: int | None  # the sliding window, if every layer has one
+    sliding: tuple[int, int] = (0, 0)  # how many layers have a sliding window, and how wide it is
     positions: int | None = None  # the most tokens of a sequence
     gguf: GgufHeader | None = None  # of the file that the weights are unpacked from
 
@@ -171,14 +172,17 @@ def model_size(config: PretrainedConfig, gguf: GgufHeader | None = None) -> Mode
             inner = max(inner, *parameter.shape)
     own_dtype = getattr(text, "dtype", None) or torch.float32
     window = fact("sliding_window") if getattr(text, "use_sliding_window", True) else None
-    kinds = set(getattr(text, "layer_types", None) or ())
+    kinds: list[str] = list(getattr(text, "layer_types", None) or ())
+    layers = fact("num_hidden_layers", "n_layer") or 1
+    sliding = kinds.count("sliding_attention") if kinds else layers
+    everywhere = window if not set(kinds) - {"sliding_attention"} else None
     return ModelSize(
         parameters=parameters,
         active=active,
         experts=routed,
         embedding=table.numel() if table is not None and table is not head else 0,
         linear=linear,
-        layers=fact("num_hidden_layers", "n_layer") or 1,
+        layers=layers,
         width=width,
         inner=inner,
         heads=heads,
@@ -186,7 +190,8 @@ def model_size(config: PretrainedConfig, gguf: GgufHeader | None = None) -> Mode
         head_size=fact("head_dim") or width // heads,
         vocabulary=fact("vocab_size") or 1,
         stored=own_dtype.itemsize,
-        window=window if not kinds - {"sliding_attention"} else None,
+        window=everywhere,
+        sliding=(sliding, window) if window else (0, 0),
         positions=config_facts(config)["positions"],
         gguf=gguf,
     )

@@ -114,7 +114,7 @@ def duration(size: ModelSize, run: RunSize, rates: Rates) -> StageSeconds:
     weights = size.active * run.itemsize + head / 2 * run.itemsize
     short_pass = max(2.0 * _PROBE * size.active / rates.product, weights / rates.copied)
     short_pass += _PROBE * head / rates.product + layers * CALLS
-    between = n * layers * (24 * size.width + 4 * size.inner) * run.itemsize / rates.copied
+    between = n * between_products(size, run.itemsize) / rates.copied
     chunks = math.ceil(n / (run.chunk or n))
     visible = min(n, size.window or n)
     cache = 2 * layers * size.key_heads * size.head_size * visible * run.itemsize
@@ -154,6 +154,11 @@ def duration(size: ModelSize, run: RunSize, rates: Rates) -> StageSeconds:
         "read_the_reference": reference,
         "all": load + check + prompt + sweep + answer + lens + tokens + reference,
     }
+
+
+def between_products(size: ModelSize, itemsize: int) -> int:
+    """Return the bytes that a row reads and writes in all layers besides matrix products."""
+    return size.layers * (24 * size.width + 4 * size.inner) * itemsize
 
 
 def _reference(size: ModelSize, run: RunSize, rates: Rates) -> float:

@@ -7,20 +7,22 @@ the model, the prompt and the answer, and never on how busy this machine is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import torch
 
 from attentropy.engine.cost.options import CostOptions
 from attentropy.engine.cost.predict import run_size
-from attentropy.engine.cost.size import ModelSize
-from attentropy.engine.cost.speed import CALLS, Rates, duration
+from attentropy.engine.cost.sources import reading_speed
+from attentropy.engine.cost.speed import Rates, duration
 from attentropy.engine.run.plan import RunPlan
 from attentropy.engine.run.prefill import size_of
 from attentropy.engine.sources.cost import Speed
 
-SHARE = 0.3  # of the run, loading included
+SHARE = 0.3  # of the run, from the start of the command to its page
+_COMMAND = 7.0  # seconds: importing the libraries, reading the trace, writing the page
 _CPU = Rates(product=8e10, copied=1e10, scores=3e7, lens=5.5e10, swept=1e8)
 _GPU = Rates(product=1e14, copied=2e12, scores=1e11, lens=5e13, swept=1e11)
-_ROW = 1.5  # times the products of a row: its attention, its norms
-_ROWS_OF_PASS = 32  # of the answer, in all variants that are read together
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,28 @@ def allowance(plan: RunPlan, options: CostOptions, steps: int) -> Allowance | No
 
     options: those of the run.
     """
-    size = size_of(plan.loaded.model)
+    model, device = plan.loaded.model, plan.ids.device
+    size, nominal = size_of(model), nominal_speed(model, plan.tokens, steps, device)
+    if size is None or nominal is None:
+        return None
+    run = run_size(size, plan.tokens, options, device, model.dtype)
+    seconds = _COMMAND + duration(size, run, _rates(device))["all"]
+    return Allowance(nominal, SHARE * seconds)
+
+
+def nominal_speed(
+    model: Any, tokens: int, steps: int, device: torch.device, *, sweeps: int = 1
+) -> Speed | None:
+    """Return the speed of readings on a machine with fixed rates; None if it is not known.
+
+    sweeps: as `reading_speed` takes them.
+    """
+    size = size_of(model)
     if size is None:
         return None
-    device, dtype = plan.ids.device, plan.loaded.model.dtype
-    rates = _CPU if device.type == "cpu" else _GPU
-    run = duration(size, run_size(size, plan.tokens, options, device, dtype), rates)
-    nominal = Speed(_seconds_of_row(size, rates), plan.tokens, steps)
-    return Allowance(nominal, SHARE * run["all"])
+    rates = _rates(device)
+    return reading_speed(size, tokens, steps, model.dtype.itemsize, rates, sweeps=sweeps)
 
 
-def _seconds_of_row(size: ModelSize, rates: Rates) -> float:
-    head = size.width * size.vocabulary
-    return _ROW * 2.0 * (size.active + head) / rates.product + size.layers * CALLS / _ROWS_OF_PASS
+def _rates(device: torch.device) -> Rates:
+    return _CPU if device.type == "cpu" else _GPU

@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.model.devices import input_device
 from attentropy.engine.model.layers import layer_count
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.run.answer import parts_of_answer, with_answer
 from attentropy.engine.run.decode import end_ids
 from attentropy.engine.run.options import Progress
-from attentropy.engine.sources.cost import Speed, speed
+from attentropy.engine.run.source_budget import nominal_speed
+from attentropy.engine.sources.cost import Speed
 from attentropy.engine.sources.layout import Layout
 from attentropy.engine.sources.measure import SourceOptions, check_layout, measure
-from attentropy.engine.sources.reader import HiddenReader
+from attentropy.engine.sources.reader import SWEEPS_OF_FIRST, HiddenReader
 from attentropy.engine.sources.results import Sources
 from attentropy.engine.trace.segments import check_whole_tokens, segment_names
 
-_MEASURED = 4  # variants of the reading that is timed
 _ROLES = {"content": "generated", "reasoning": "reasoning", "marker": "template"}
 
 
@@ -73,28 +74,25 @@ def find_sources(
     message_roles: Sequence[str] = (),
     versus: Sequence[int] = (),
     cache: Any = None,
-    prefill_seconds: float | None = None,
     nominal: Speed | None = None,
     show: Progress = lambda stage, done, total: None,
 ) -> Sources:
     """Hide parts of the prompt from its answer, and return what each word rests on.
 
     answer: the ids that follow the prompt, to the first marker of an end; versus: those of a text
-    that it is compared with. cache: what a run over the prompt left, read for `prefill_seconds`.
-    nominal: the speed in whose seconds the budget is; by default that of this machine. Raises
-    `UsageError` for an answer without tokens and a prompt without parts, `AttentropyError` for a
-    model in which information passes around the attention.
+    that it is compared with. cache: what a run over the prompt left. nominal: the speed in whose
+    seconds the budget is; by default that of this machine. Raises `UsageError` for an answer
+    without tokens and a prompt without parts, `AttentropyError` for a model in which information
+    passes around the attention.
     """
     layout = layout_of(loaded, text, answer, message_roles)
     check_layout(layout, options.level)
-    begin = time.perf_counter()
     prompt, count = text.ids, layout.steps
     reader = HiddenReader(loaded, [*prompt, *answer[:count]], len(prompt), cache=cache)
-    pace = (
-        _measure(reader) if prefill_seconds is None else speed(prefill_seconds, len(prompt), count)
-    )
     rival = HiddenReader(loaded, [*prompt, *versus], len(prompt), cache=cache) if versus else None
+    begin = time.perf_counter()
     with reader.open():
+        pace = _measure(reader)
         sources = measure(
             layout, reader, range(layer_count(loaded.model)), nominal or pace, options,
             rival=rival, show=show,
@@ -107,8 +105,13 @@ def find_sources(
 
 
 def _measure(reader: HiddenReader) -> Speed:
-    """Return the speed of a reader, from a reading in which nothing is hidden."""
-    rows, seconds = reader.rows, reader.seconds
-    reader.direct([()] * _MEASURED)
-    row = (reader.seconds - seconds) / max(1, reader.rows - rows)
-    return Speed(row, reader.prompt_tokens, reader.steps)
+    """Return the speed of a reader, from its first reading, in which nothing is hidden."""
+    seconds = reader.seconds
+    assert reader.unhidden
+    seconds = reader.seconds - seconds
+    tokens, steps, device = reader.prompt_tokens, reader.steps, input_device(reader.model)
+    nominal = nominal_speed(reader.model, tokens, steps, device)
+    first = nominal_speed(reader.model, tokens, steps, device, sweeps=SWEEPS_OF_FIRST)
+    if nominal is None or first is None:
+        return Speed(seconds / steps, tokens, steps)
+    return nominal.scaled(seconds / first.direct(1))

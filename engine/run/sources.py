@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +28,10 @@ from attentropy.engine.run.options import Progress
 from attentropy.engine.run.source_tests import find_sources, with_segments
 from attentropy.engine.run.target import ids_in_place
 from attentropy.engine.sources.controls import DRAWS
-from attentropy.engine.sources.measure import WAYS, SourceOptions
+from attentropy.engine.sources.measure import SourceOptions
 from attentropy.engine.sources.results import Sources
-from attentropy.engine.sources.spans import AUTO, check_level
+from attentropy.engine.sources.spans import check_level
+from attentropy.engine.trace.sources import AUTO, METHODS
 
 _CHUNK = 1024
 
@@ -138,7 +138,7 @@ def sources(
     reply = _Reply(given_ids) if given_ids is not None else _answer(loaded, text, count)
     return find_sources(
         loaded, text, reply.ids, options, message_roles=message_roles(prompt, **turns),
-        versus=versus_ids, cache=reply.cache, prefill_seconds=reply.prefill_seconds, show=show,
+        versus=versus_ids, cache=reply.cache, show=show,
     )  # fmt: skip
 
 
@@ -146,8 +146,8 @@ def _options(
     level: Any, how: Any, budget: Any, seed: Any, draws: Any, texts: Mapping[str, str | None]
 ) -> SourceOptions:
     """Return the options of the tests. Raises `UsageError`."""
-    if how not in WAYS:
-        raise refuse("how", " or ".join(f'"{way}"' for way in WAYS), how)
+    if how not in METHODS:
+        raise refuse("how", " or ".join(f'"{way}"' for way in METHODS), how)
     seconds = None
     if budget is not None:
         seconds = read_number(budget, "budget", "a number of seconds above 0", 0, is_open=True)
@@ -171,19 +171,17 @@ class _Reply:
 
     ids: list[int]
     cache: Any = None
-    prefill_seconds: float | None = None
 
 
 def _answer(loaded: LoadedModel, text: Prompt, count: int) -> _Reply:
     """Answer the prompt greedily."""
     ids = torch.tensor([text.ids], device=input_device(loaded.model))
-    begin, output = time.perf_counter(), None
+    output = None
     for start in range(0, len(text.ids), _CHUNK):
         stop = min(start + _CHUNK, len(text.ids))
         cache = None if output is None else cache_of(output)
         output = prefill.read_chunk(loaded.model, ids, start, stop, cache)
     assert output is not None
-    seconds = time.perf_counter() - begin
     cache = cache_of(output)
     answer = decode(loaded, ids, output.logits[:, -1], cache, GREEDY, step=0, count=count)
-    return _Reply([token.id for token in answer], cache, seconds)
+    return _Reply([token.id for token in answer], cache)

@@ -24,11 +24,10 @@ from attentropy.engine.sources.reads import Readings, Reads
 from attentropy.engine.sources.results import Sources, dataset_of
 from attentropy.engine.sources.rounds import find_also_there
 from attentropy.engine.sources.search import Search
-from attentropy.engine.sources.spans import AUTO, Spans
+from attentropy.engine.sources.spans import Spans
 from attentropy.engine.sources.words import answer_words
+from attentropy.engine.trace.sources import AUTO
 from attentropy.engine.trace.types import Array
-
-WAYS = ("hide", "remove")
 
 
 @dataclass(frozen=True)

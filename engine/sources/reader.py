@@ -15,15 +15,14 @@ from torch import Tensor
 
 from attentropy.engine.model.devices import input_device
 from attentropy.engine.model.load import LoadedModel
+from attentropy.engine.sources import cost
 from attentropy.engine.sources.hiding import Interval, Variant
 from attentropy.engine.sources.prompt_cache import past_in, read_prompt
 from attentropy.engine.sources.ways import Mass, Way, check_hiding
 
-# The most rows of one pass, all variants together, and the bytes of its logits.
-PASS_ROWS = 1024
-LOGIT_BYTES = 128 << 20
 # The share of the rows of a pass that each of its spans has to need.
 NEEDED_ROWS = 0.8
+SWEEPS_OF_FIRST = 3  # over all scores in the first reading, which also gives weights
 
 
 class HiddenReader:
@@ -38,7 +37,7 @@ class HiddenReader:
 
     def __init__(
         self, loaded: LoadedModel, ids: Sequence[int], prompt_tokens: int, *,
-        cache: Any = None, chunk: int = PASS_ROWS,
+        cache: Any = None, chunk: int = cost.PASS_ROWS,
     ) -> None:  # fmt: skip
         if not 0 < prompt_tokens < len(ids):
             raise ValueError(f"{prompt_tokens} tokens of a prompt, {len(ids)} with the answer")
@@ -165,8 +164,8 @@ class HiddenReader:
 
         The answer's have passes of their own where one does not take all.
         """
-        step = max(1, PASS_ROWS // variants)
-        answer_step = min(step, max(1, LOGIT_BYTES // (self._token_bytes * variants)))
+        step = max(1, cost.PASS_ROWS // variants)
+        answer_step = min(step, max(1, cost.LOGIT_BYTES // (4 * self._vocabulary * variants)))
         if rows <= step and self.steps <= answer_step:
             return [(0, rows)] if rows else []
         lead = max(0, rows - self.steps)
@@ -176,8 +175,8 @@ class HiddenReader:
     def _batches(self, variants: Sequence[Variant], first_row: int) -> Iterator[Sequence[Variant]]:
         """Yield the variants that share passes."""
         rows = len(self._ids) - 1 - first_row
-        size = min(PASS_ROWS // rows, LOGIT_BYTES // (self._token_bytes * self.steps))
-        size = max(1, min(size, self._way.most or size))
+        size = cost.together(rows, self.steps, self._vocabulary)
+        size = min(size, self._way.most or size)
         for start in range(0, len(variants), size):
             yield variants[start : start + size]
 
@@ -192,7 +191,7 @@ class HiddenReader:
             if group:
                 rows = end - firsts[group[0]]
                 is_near = (end - firsts[number]) >= NEEDED_ROWS * rows
-                if not is_near or (len(group) + 1) * rows > PASS_ROWS:
+                if not is_near or (len(group) + 1) * rows > cost.PASS_ROWS:
                     yield group
                     group = []
             group.append(number)
@@ -200,6 +199,5 @@ class HiddenReader:
             yield group
 
     @property
-    def _token_bytes(self) -> int:
-        """The bytes of the logits of one row."""
-        return 4 * int(self.model.config.get_text_config().vocab_size)
+    def _vocabulary(self) -> int:
+        return int(self.model.config.get_text_config().vocab_size)

@@ -57,8 +57,7 @@ class Readings:
 
         Hiding nothing is a variant of the same batch.
         """
-        costs = [self._speed.direct(1)] * len(variants)
-        count = self._affordable(costs)
+        count = self._affordable([self._speed.direct(i + 2) for i in range(len(variants))])
         effects = np.full((len(variants), self.steps), np.nan)
         if count:
             logprobs = self._reader.direct([(), *variants[:count]])
@@ -68,8 +67,8 @@ class Readings:
 
     def total(self, spans: Sequence[tuple[int, int]]) -> Array:
         """Return the effect of hiding each span from all later rows, [span, step]."""
-        costs = [self._speed.total(stop) for _, stop in spans]
-        count = self._affordable(costs)
+        costs = np.cumsum([self._speed.total(stop) for _, stop in spans])
+        count = self._affordable(self._speed.start + costs)
         effects = np.full((len(spans), self.steps), np.nan)
         if count:
             first = min(stop for _, stop in spans[:count])
@@ -80,8 +79,9 @@ class Readings:
 
     def remove(self, spans: Sequence[tuple[int, int]]) -> Array:
         """Return the effect of taking each span out of the prompt, [span, step]."""
-        costs = [self._speed.total(start) for start, _ in spans]
-        count = self._affordable(costs)
+        starts = self._speed.start * np.arange(1, len(spans) + 1)
+        costs = np.cumsum([self._speed.total(start) for start, _ in spans])
+        count = self._affordable(starts + costs)
         effects = np.full((len(spans), self.steps), np.nan)
         if count:
             effects[:count] = self._reader.remove(spans[:count]) - self.logprob
@@ -100,12 +100,14 @@ class Readings:
         """Compare a reading that hides nothing with the first one."""
         self.noise = max(self.noise, float(np.abs(unhidden - self.logprob).max(initial=0.0)))
 
-    def _affordable(self, costs: Sequence[float]) -> int:
-        """Return how many tests the budget pays for, in order, and pay for them."""
+    def _affordable(self, costs: Sequence[float] | Array) -> int:
+        """Return how many tests the budget pays for, in order, and pay for them.
+
+        costs: of the first test, of the first two, and so on.
+        """
         room = np.inf if self._budget is None else self._budget - self.spent
-        totals = np.cumsum(costs)
-        count = int(np.searchsorted(totals, room, side="right"))
+        count = int(np.searchsorted(costs, room, side="right"))
         self.tests += count
         self.missed += len(costs) - count
-        self.spent += float(totals[count - 1]) if count else 0.0
+        self.spent += float(costs[count - 1]) if count else 0.0
         return count

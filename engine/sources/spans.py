@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from attentropy.engine.errors import UsageError
 from attentropy.engine.sources.layout import ASKS, EVIDENCE, Layout, Region, regions
 from attentropy.engine.trace.segments import DOCUMENT
+from attentropy.engine.trace.sources import AUTO, DIVISIONS, LEVEL_CHOICES, SEGMENT
 from attentropy.engine.trace.text_parts import paragraph_starts, sentence_starts
 from attentropy.engine.trace.word_boundaries import word_boundaries
 
-LEVELS = ("message", "paragraph", "sentence", "word")
-SEGMENT = "segment"
-AUTO = "auto"
 MANY = 64  # spans of one role that are tested without coarser ones first
 _SHORT = 64  # words of a prompt without evidence up to which each word is tested
 
@@ -22,7 +20,7 @@ _SHORT = 64  # words of a prompt without evidence up to which each word is teste
 class Span:
     """A passage of the prompt, tokens [start, stop), that can be hidden from the answer.
 
-    level: one of `LEVELS`, "segment", or "template" for a sink of the template. role: asks,
+    level: one of `DIVISIONS`, "segment", or "template" for a sink of the template. role: asks,
     evidence, instruction, or sink. id: the name of its segment, "" for none.
     """
 
@@ -40,8 +38,8 @@ class Span:
 
 def check_level(level: str) -> str:
     """Return the level. Raises `UsageError` for one that there is not."""
-    if level not in (AUTO, SEGMENT, *LEVELS):
-        raise UsageError(f"`level={level!r}` is not a level; use {', '.join((AUTO, *LEVELS))}")
+    if level not in LEVEL_CHOICES:
+        raise UsageError(f"`level={level!r}` is not a level; use {', '.join(LEVEL_CHOICES)}")
     return level
 
 
@@ -64,11 +62,11 @@ class Spans:
 
     def finer(self, span: Span) -> list[Span]:
         """Return the parts of a span at the next level that divides it; none at the last level."""
-        if span.level not in LEVELS:
+        if span.level not in DIVISIONS:
             return []
         region = Region(span.start, span.stop, span.role, span.message, span.id)
-        last = LEVELS.index(self._last_level(region))
-        for level in LEVELS[LEVELS.index(span.level) + 1 : last + 1]:
+        last = DIVISIONS.index(self._last_level(region))
+        for level in DIVISIONS[DIVISIONS.index(span.level) + 1 : last + 1]:
             parts = self._at(region, level)
             if len(parts) > 1:
                 return parts
@@ -76,13 +74,13 @@ class Spans:
 
     def _first_of(self, own: Sequence[Region]) -> list[Span]:
         levels = [self._last_level(region) for region in own]
-        for i in range(len(LEVELS)):
+        for i in range(len(DIVISIONS)):
             spans = [
                 span
                 for region, last in zip(own, levels, strict=True)
                 for span in self._at(region, _coarser(last, i))
             ]
-            is_coarsest = all(_coarser(last, i) in (LEVELS[0], SEGMENT) for last in levels)
+            is_coarsest = all(_coarser(last, i) in (DIVISIONS[0], SEGMENT) for last in levels)
             if len(spans) <= MANY or is_coarsest:
                 break
         return spans
@@ -93,7 +91,7 @@ class Spans:
         is_whole = self.level == AUTO and region.segment != DOCUMENT
         if is_named and (is_whole or self.level == SEGMENT):
             return SEGMENT
-        if self.level in LEVELS:
+        if self.level in DIVISIONS:
             return self.level
         return "word" if region.role == ASKS or self._is_short else "sentence"
 
@@ -120,4 +118,4 @@ def _sentences(text: str) -> list[int]:
 
 def _coarser(level: str, steps: int) -> str:
     """Return the level some steps above one; a segment is its own."""
-    return level if level == SEGMENT else LEVELS[max(0, LEVELS.index(level) - steps)]
+    return level if level == SEGMENT else DIVISIONS[max(0, DIVISIONS.index(level) - steps)]

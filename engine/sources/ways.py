@@ -249,10 +249,10 @@ class _Probe:
                 model, ids[i : i + most], self.past, first, variants[i : i + most], bounds
             )
         ]
-        seen, *unseen = torch.cat(parts)
-        if (distance := difference(self.logits[0, first:], seen, model.dtype)) is not None:
+        plain, *others = torch.cat(parts)
+        if (distance := difference(self.logits[0, first:], plain, model.dtype)) is not None:
             return f"behind a cached prompt its outputs are not its own (difference {distance:.3g})"
-        own, other = (rows[1:] for rows in unseen)  # after the token
+        own, other = (rows[1:] for rows in others)  # after the token
         if float((own - other).abs().max()) > 1e-5 * max(1.0, float(own.abs().max())):
             return "information passes around the mask"
         return None

@@ -22,9 +22,12 @@ LABELS = (
     "source", "also there", "through other tokens", "works against the word",
     "attended, no effect", "sink", "not tested", "no effect",
 )  # fmt: skip
-LEVELS = ("message", "paragraph", "sentence", "word", "segment", "template")
+# The levels that divide one another, the coarsest first.
+DIVISIONS = ("message", "paragraph", "sentence", "word")
+AUTO, SEGMENT = "auto", "segment"
+LEVELS = (*DIVISIONS, SEGMENT, "template")
 # What a caller may ask for: words of a question and sentences of a document, or one level.
-LEVEL_CHOICES = ("auto", *LEVELS[:5])
+LEVEL_CHOICES = (AUTO, *DIVISIONS, SEGMENT)
 SPAN_ROLES = ("asks", "evidence", "instruction", "template", "sink")
 METHODS = ("hide", "remove")
 

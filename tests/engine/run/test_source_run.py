@@ -6,6 +6,7 @@ import xarray as xr
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.run.extract import extract
+from attentropy.engine.sources.cost import expected_for
 
 OPTIONS = {"prompt": "What is the capital of Japan?", "stats": "none", "reference": False}
 
@@ -37,6 +38,30 @@ def test_the_tests_leave_the_rest_of_the_trace_as_it_is():
     assert plain.sources is None
     for name in plain:
         np.testing.assert_array_equal(plain[name], tested[name])
+
+
+@pytest.mark.costly
+def test_layers_that_are_not_recorded_are_tested_like_the_others():
+    plain, few = (extract(**OPTIONS, test_sources="word", layers=own) for own in (None, [1, 5]))
+    assert few.sources["layer"].values.tolist() == list(range(8))
+    xr.testing.assert_allclose(_numbers(few)[0], _numbers(plain)[0], atol=1e-5)
+    assert _numbers(few)[1] == _numbers(plain)[1]
+
+
+def _document(sentences):
+    names = ("lamp", "door", "road", "bell", "mill")
+    texts = [f"The {names[i % 5]} of {names[i % 3]} {i} is old." for i in range(sentences)]
+    return "\n\n".join(" ".join(texts[i : i + 3]) for i in range(0, sentences, 3))
+
+
+@pytest.mark.costly
+@pytest.mark.parametrize("sentences", [0, 30, 60])
+def test_the_number_of_readings_is_about_the_one_that_the_length_alone_predicts(sentences):
+    document = {"prompt": _document(sentences), "question": "Which lamp is old?"}
+    options = document if sentences else {"prompt": OPTIONS["prompt"]}
+    trace = extract(**options, stats="none", reference=False, test_sources="auto", lens="none")
+    expected = expected_for(trace.prompt_tokens, 8).tests
+    assert expected / 2 <= trace.sources.attrs["passes"] <= 2 * expected
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 import hand_made
 from attentropy.engine.model.load import LoadedModel
-from attentropy.engine.sources.cost import speed
+from attentropy.engine.sources.cost import Speed
 from attentropy.engine.sources.layout import Layout
 from attentropy.engine.sources.measure import SourceOptions, measure
 from attentropy.engine.sources.reader import HiddenReader
@@ -42,7 +42,7 @@ def run(loaded, words, answer="value1", question=("fill0", "key0"), **options):
         special=frozenset({0, count - 1}),
     )  # fmt: skip
     reader = HiddenReader(loaded, ids, count)
-    return measure(own, reader, range(2), speed(1.0, count, len(reply)), SourceOptions(**options))
+    return measure(own, reader, range(2), Speed(1.0, count, len(reply)), SourceOptions(**options))
 
 
 def labels(sources, word=None):

@@ -254,7 +254,7 @@ def test_what_the_budget_leaves_out_is_not_tested_and_never_zero():
     own, at = capital()
     reader = HandSet(own, lambda step, hidden: -3.0 * (at["capital"] in hidden),
                      mass={at["capital"]: 0.1, at["of"]: 0.09})  # fmt: skip
-    result = run(own, reader, budget=5.5)  # a second per reading: nothing, template, and three
+    result = run(own, reader, budget=7.5)  # a second per reading: see below
     named = labels(result, "Canberra")
     assert named["capital"] == "source"
     assert list(named.values()).count("not tested") == len(named) - 3

@@ -8,8 +8,7 @@ from transformers.cache_utils import BaseQuantizedLayer
 
 import dense_hiding as dense
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.sources import prompt_cache
-from attentropy.engine.sources import reader as module
+from attentropy.engine.sources import cost, prompt_cache
 from attentropy.engine.sources.hiding import Interval
 from attentropy.engine.sources.reader import HiddenReader
 
@@ -56,8 +55,8 @@ def test_small_passes_give_what_one_pass_gives(name, ids, monkeypatch):
     whole = HiddenReader(loaded, ids, dense.PROMPT)
     expected = whole.direct(variants), whole.logprobs(variants, 4), whole.total(spans)
     for rows, size in ((1, 1), (5, 160 * 4 * 3), (50, 1 << 30)):
-        monkeypatch.setattr(module, "PASS_ROWS", rows)
-        monkeypatch.setattr(module, "LOGIT_BYTES", size)
+        monkeypatch.setattr(cost, "PASS_ROWS", rows)
+        monkeypatch.setattr(cost, "LOGIT_BYTES", size)
         reader = HiddenReader(loaded, ids, dense.PROMPT, chunk=7)
         values = reader.direct(variants), reader.logprobs(variants, 4), reader.total(spans)
         for ours, theirs in zip(values, expected, strict=True):
@@ -132,7 +131,7 @@ def test_attention_equals_the_models_own_weights(name, ids, monkeypatch):
         weights = loaded.model(torch.tensor([ids]), output_attentions=True).attentions
     expected = [w[0, :, LAST:-1, : dense.PROMPT].double().mean((0, 1)).numpy() for w in weights]
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
-    monkeypatch.setattr(module, "PASS_ROWS", 3)
+    monkeypatch.setattr(cost, "PASS_ROWS", 3)
     in_parts = HiddenReader(loaded, ids, dense.PROMPT).unhidden[1]
     np.testing.assert_allclose(in_parts, ours, rtol=1e-4, atol=1e-6)
 
