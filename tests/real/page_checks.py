@@ -265,6 +265,7 @@ _FORMS: list[tuple[str, Judge]] = [
     (r"([\d,]+) parts? (?:is a sink|are sinks), which cannot be hidden", _sinks),
     (r"([\d,]+) parts? not tested", _left_out),
     (r"the budget left out [\d,]+ tests?; what was not tested is not zero", _some),
+    (r"some tests were left out; use “--test-sources auto” to make all of them", _some),
     (r"what the answer rests on was not tested; “--test-sources auto” tests it", _untested),
     (looked_checks.FORM, looked_checks.judge_row),
     (

@@ -246,7 +246,8 @@ def _tested(finding: Finding, evidence: Evidence) -> Verdict | None:
         extra = number_of(more[1]) if more else 0
         count = 0 if match[3].startswith("none") else number_of(match[3].split()[0])
         mistakes.claim(count == len(spans) + extra, f"it names {len(spans)} and {extra} more")
-        _check_all(mistakes, tested, word, spans, extra)
+        # What one of several places says is not needed.
+        _check_all(mistakes, tested, word, spans, extra, only_needed=True)
         _check_against(mistakes, tested, word, text)
         is_main = word.start <= decisive(evidence)[0] < word.stop
         mistakes.claim(is_main or word in tested.decisive, f"{word.text!r} is not decisive")
