@@ -97,10 +97,11 @@ class HandSet:
     def remove(self, spans: Sequence[tuple[int, int]]) -> np.ndarray:
         return self.total(spans)
 
-    def attention(self) -> np.ndarray:
+    @property
+    def unhidden(self) -> tuple[np.ndarray, np.ndarray]:
         rest = (1 - sum(self._mass.values())) / (2 * self.prompt_tokens)
         weights = [self._mass.get(i, rest) for i in range(self.prompt_tokens)]
-        return np.array([weights] * LAYERS)
+        return self.direct([()])[0], np.array([weights] * LAYERS)
 
 
 def run(own: Layout, reader: HandSet, **options: object) -> Sources:

@@ -10,7 +10,7 @@ from typing import Any
 from attentropy.engine.errors import UsageError
 from attentropy.engine.prompt.ids import read_ids
 from attentropy.engine.prompt.messages import Conversation, check_messages
-from attentropy.engine.trace.segments import QUESTION
+from attentropy.engine.trace.segments import DOCUMENT, QUESTION
 
 # What `apply_chat_template` of transformers decides itself, or what this module sets.
 _RESERVED = frozenset((
@@ -89,7 +89,7 @@ def _ask(document: str, question: str) -> tuple[str, tuple[Segment, ...]]:
     document = document.rstrip("\r\n")
     start = len(document) + 2
     return f"{document}\n\n{question}", (
-        Segment("document", 0, len(document)),
+        Segment(DOCUMENT, 0, len(document)),
         Segment(QUESTION, start, start + len(question)),
     )
 

@@ -94,10 +94,11 @@ def find_sources(
         _measure(reader) if prefill_seconds is None else speed(prefill_seconds, len(prompt), count)
     )
     rival = HiddenReader(loaded, [*prompt, *versus], len(prompt), cache=cache) if versus else None
-    sources = measure(
-        layout, reader, range(layer_count(loaded.model)), nominal or pace, options,
-        rival=rival, show=show,
-    )  # fmt: skip
+    with reader.open():
+        sources = measure(
+            layout, reader, range(layer_count(loaded.model)), nominal or pace, options,
+            rival=rival, show=show,
+        )  # fmt: skip
     attrs = sources.dataset.attrs
     if nominal is not None:
         attrs["predicted_seconds"] *= pace.row / nominal.row

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from attentropy.engine.sources.controls import TOTAL_DRAWS
-from attentropy.engine.sources.cost import LAYERED, STRONGEST
+from attentropy.engine.sources.cost import LAYERED
 from attentropy.engine.sources.labels import is_below, is_own
 from attentropy.engine.sources.layout import EVIDENCE, TEMPLATE, token_roles
 from attentropy.engine.sources.search import Search, Tested, WindowEffects

@@ -10,7 +10,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import BaseQuantizedLayer, DynamicLayer
 
 from attentropy.engine.attention.ignored import without_recording
-from attentropy.engine.attention.probe import MODEL_ERRORS
+from attentropy.engine.attention.probe import MODEL_ERRORS, outputs
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model.cache import continuing
 from attentropy.engine.sources.rows import Past
@@ -31,11 +31,27 @@ def read_prompt(model: PreTrainedModel, ids: Tensor, chunk: int) -> Past:
     Without the model's configuration a cache keeps every key, those that a sliding window leaves
     behind too. Raises `AttentropyError` where the model does not run with such a cache.
     """
-    cache, call = DynamicCache(), _call(model)
+    cache = DynamicCache()
+    for start in range(0, ids.shape[1], chunk):
+        _read(model, ids[:, start : start + chunk], cache, keep=1)
+    return _past(cache.layers)
+
+
+def read_text(model: PreTrainedModel, ids: Tensor) -> tuple[Past, Tensor]:
+    """Read a text [1, n] in one pass, and return its keys and values and all logits, float32.
+
+    Raises as `read_prompt` does.
+    """
+    cache = DynamicCache()
+    output = _read(model, ids, cache, keep=ids.shape[1])
+    return _past(cache.layers), outputs(output)
+
+
+def _read(model: Any, ids: Tensor, cache: DynamicCache, *, keep: int) -> Any:
+    """Return the output of a pass that continues a cache, its logits of the last `keep` tokens."""
     try:
         with torch.no_grad(), without_recording(model):
-            for start in range(0, ids.shape[1], chunk):
-                call(ids[:, start : start + chunk], cache)
+            return model(ids, use_cache=True, logits_to_keep=keep, **continuing(cache))
     except AttentropyError:
         raise
     except MODEL_ERRORS as error:
@@ -43,7 +59,6 @@ def read_prompt(model: PreTrainedModel, ids: Tensor, chunk: int) -> Past:
             f"{type(model).__name__} does not run with a cache that keeps every key "
             f"({type(error).__name__}), which hiding a passage needs"
         ) from error
-    return _past(cache.layers)
 
 
 def with_past(past: Past, tokens: int) -> DynamicCache:
@@ -56,13 +71,6 @@ def with_past(past: Past, tokens: int) -> DynamicCache:
             layer.keys, layer.values = (part[:, :, :tokens] for part in tensors)
         cache.layers.append(layer)
     return cache
-
-
-def _call(model: Any) -> Any:
-    def call(ids: Tensor, cache: DynamicCache) -> Any:
-        return model(ids, use_cache=True, logits_to_keep=1, **continuing(cache))
-
-    return call
 
 
 def _is_whole(layer: Any, tokens: int) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -23,18 +24,6 @@ PASS_ROWS = 1024
 LOGIT_BYTES = 128 << 20
 # The share of the rows of a pass that each of its spans has to need.
 NEEDED_ROWS = 0.8
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What readings gave each token of the answer, [variant, step].
-
-    logprob: ln p of the token, float64, NaN where no row predicts it. top: the most likely token's
-    id, −1 there.
-    """
-
-    logprob: np.ndarray
-    top: np.ndarray
 
 
 class HiddenReader:
@@ -69,12 +58,12 @@ class HiddenReader:
         """Return ln p of each token, float64 [variant, step], its rows alone read again."""
         return self.logprobs(variants, self.prompt_tokens - 1)
 
-    def logprobs(self, variants: Sequence[Variant], first_row: int) -> np.ndarray:
-        """Return the same with all rows from `first_row` on read again."""
-        return self.read(variants, first_row).logprob
+    def open(self) -> AbstractContextManager[None]:
+        """Keep the model switched to readings while open: many of them then switch it once."""
+        return self._way.open(self.model)
 
-    def read(self, variants: Sequence[Variant], first_row: int) -> Answers:
-        """Return what each variant gives with all rows from `first_row` on read again.
+    def logprobs(self, variants: Sequence[Variant], first_row: int) -> np.ndarray:
+        """Return ln p of each token with all rows from `first_row` on read again.
 
         Intervals hide nothing from rows before `first_row`; it is at most the last of the prompt.
         """
@@ -84,7 +73,7 @@ class HiddenReader:
             self._read(self._ids[first_row:], first_row, batch)
             for batch in self._batches(variants, first_row)
         ]
-        return _joined(answers, self.steps)
+        return np.concatenate([np.empty((0, self.steps)), *answers])
 
     def total(self, spans: Sequence[tuple[int, int]]) -> np.ndarray:
         """Return ln p of each token, float64 [span, step], each span hidden from all later rows.
@@ -113,16 +102,16 @@ class HiddenReader:
             rest = torch.cat([self._ids[:start], self._ids[stop:]])
             first = max(0, min(start, len(rest) - self.steps - 1))
             answers.append(self._read(rest[first:], first, [()]))
-        return _joined(answers, self.steps).logprob
+        return np.concatenate([np.empty((0, self.steps)), *answers])
 
-    def attention(self) -> np.ndarray | None:
-        """Return the weight of each token, float64 [layer, prompt token], mean over heads and rows.
+    @cached_property
+    def unhidden(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """What a reading gives that hides nothing: ln p, float64 [step], and weights of the prompt.
 
-        The rows are those that predict the answer; a layer without attention has NaN. None where
-        the model computes attention by itself.
+        These are float64 [layer, prompt token], mean over heads and the rows that predict the
+        answer; a layer without attention has NaN. They are None where the model computes attention
+        by itself.
         """
-        if not self._way.has_mass:
-            return None
         last, count = self.prompt_tokens - 1, len(self._past)
         sums: dict[int, Tensor] = {}
         rows: dict[int, int] = {}
@@ -132,25 +121,32 @@ class HiddenReader:
             sums[layer] = sums[layer] + part if layer in sums else part
             rows[layer] = rows.get(layer, 0) + queries
 
-        self._read(self._ids[last:], last, [()], mass=add)
+        has_mass = self._way.has_mass
+        logprob = self._read(self._ids[last:], last, [()], mass=add if has_mass else None)[0]
+        if not has_mass:
+            return logprob, None
         layers = max(count, *(layer + 1 for layer in sums))
         result = np.full((layers, self.prompt_tokens), np.nan)
         for layer, total in sums.items():
             result[layer] = (total / rows[layer]).numpy()
-        return result
+        return logprob, result
 
     def _read(
         self, ids: Tensor, first: int, variants: Sequence[Variant], mass: Mass | None = None
-    ) -> Answers:
-        """Read the tokens `ids` from position `first` on; the last `steps` are the answer's."""
-        shape = len(variants), self.steps
-        answers = Answers(np.full(shape, np.nan), np.full(shape, -1, np.int64))
+    ) -> np.ndarray:
+        """Return ln p of the last `steps` of `ids`, float64 [variant, step], read from `first` on.
+
+        The first has NaN where no row predicts it.
+        """
+        answers = np.full((len(variants), self.steps), np.nan)
         begin = time.perf_counter()
         lead = len(ids) - 1 - self.steps  # rows before those that predict the answer
         bounds = self._bounds(len(ids) - 1, len(variants))
-        for start, stop, logits in self._way.passes(
-            self.model, ids[:-1], self._past, first, variants, bounds, keep=max(0, lead), mass=mass
-        ):
+        passes = self._way.passes(
+            self.model, ids[None, :-1], self._past, first, variants, bounds,
+            keep=max(0, lead), mass=mass,
+        )  # fmt: skip
+        for start, stop, logits in passes:
             self.passes, self.rows = self.passes + 1, self.rows + (stop - start) * len(variants)
             row = max(start, lead)
             if row >= stop:
@@ -160,8 +156,7 @@ class HiddenReader:
             for number, values in enumerate(logits[:, row - stop :]):
                 exact = values.double()
                 logprob = exact.gather(-1, targets.to(exact.device)[:, None])[:, 0]
-                answers.logprob[number, steps] = (logprob - exact.logsumexp(-1)).cpu().numpy()
-                answers.top[number, steps] = exact.argmax(-1).cpu().numpy()
+                answers[number, steps] = (logprob - exact.logsumexp(-1)).cpu().numpy()
         self.seconds += time.perf_counter() - begin
         return answers
 
@@ -208,11 +203,3 @@ class HiddenReader:
     def _token_bytes(self) -> int:
         """The bytes of the logits of one row."""
         return 4 * int(self.model.config.get_text_config().vocab_size)
-
-
-def _joined(answers: Sequence[Answers], steps: int) -> Answers:
-    """Return the variants of all `answers` in order."""
-    if not answers:
-        return Answers(np.empty((0, steps)), np.empty((0, steps), np.int64))
-    logprob, top = zip(*((a.logprob, a.top) for a in answers), strict=True)
-    return Answers(np.concatenate(logprob), np.concatenate(top))

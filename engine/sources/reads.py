@@ -27,8 +27,12 @@ class Reads(Protocol):
     def remove(self, spans: Sequence[tuple[int, int]]) -> Array:
         """Return the same with each span taken out of the prompt, [span, step]."""
 
-    def attention(self) -> Array | None:
-        """Return the weight of each token from the answer's rows, [layer, prompt token]."""
+    @property
+    def unhidden(self) -> tuple[Array, Array | None]:
+        """Ln p of each token with nothing hidden, [step], and the weights of the prompt's tokens.
+
+        These are from the answer's rows, [layer, prompt token]; None where they are not known.
+        """
 
 
 class Readings:
@@ -44,7 +48,8 @@ class Readings:
         self.steps, self.prompt_tokens = reader.steps, reader.prompt_tokens
         self.tests, self.missed, self.spent = 0, 0, 0.0
         self.noise = 0.0
-        self.logprob: Array = reader.direct([()])[0]
+        self.logprob: Array
+        self.logprob, self._weights = reader.unhidden
         self.spent += speed.direct(1)
 
     def direct(self, variants: Sequence[Variant]) -> Array:
@@ -84,7 +89,7 @@ class Readings:
 
     def attention(self) -> Array:
         """Return the mean weight of each prompt token over layers, NaN where it is not known."""
-        weights = self._reader.attention()
+        weights = self._weights
         if weights is None:
             return np.full(self.prompt_tokens, np.nan)
         with np.errstate(invalid="ignore"):

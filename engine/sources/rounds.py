@@ -59,7 +59,7 @@ def _mark_sufficient(search: Search, evidence: Sequence[Tested], without: Array)
     usual = np.fmax(np.nanmedian(alone, 0), without)
     is_enough = (alone >= -HALF) & (alone - usual > HALF)
     for word in search.decisive:
-        for i in np.flatnonzero(is_enough[:, word]):
+        for i in np.flatnonzero(is_enough[:, word]).tolist():
             evidence[i].also_there[word] = True
 
 

@@ -151,15 +151,25 @@ _reading: ContextVar[Rows] = ContextVar("attentropy_rows")
 
 
 @contextmanager
-def reading(rows: Rows) -> Iterator[None]:
-    """Let the model's passes be those of `rows` while this is open."""
+def switched(model: PreTrainedModel) -> Iterator[None]:
+    """Switch a model's attention to readings while this is open, unless it is switched already."""
+    if model.config._attn_implementation == NAME:
+        yield
+        return
     AttentionInterface.register(NAME, _attention)
     mask_interface: Callable[..., Any] = describe_mask
     AttentionMaskInterface.register(NAME, mask_interface)
+    # The outer one decides whether the model's masks are built or described.
+    with without_recording(model), attention_of(model, NAME):
+        yield
+
+
+@contextmanager
+def reading(rows: Rows) -> Iterator[None]:
+    """Let the model's passes be those of `rows` while this is open."""
     token = _reading.set(rows)
     try:
-        # The outer one decides whether the model's masks are built or described.
-        with without_recording(rows.model), attention_of(rows.model, NAME):
+        with switched(rows.model):
             yield
     finally:
         _reading.reset(token)

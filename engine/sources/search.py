@@ -33,8 +33,8 @@ Window = tuple[int, int]
 class Tested:
     """A span, and what its tests gave: effects per step, NaN for what was not tested.
 
-    copies: the effect of hiding its copies alone, where it matters for the label. is_refined: whether its parts are spans too. also_there: per word. control, control_total: per
-    word.
+    copies: the effect of hiding its copies alone, where it matters for the label. is_refined:
+    whether its parts are spans too. also_there, control, control_total: per word.
     """
 
     span: Span
@@ -124,8 +124,9 @@ class Search:
 
     def is_own(self, one: Tested, word: int) -> bool | None:
         """Return whether the effect with copies is the span's own; None where it is not known."""
-        effects = (one.direct, one.with_copies, one.copies)
-        return is_own(*(float(self.word_effects(own)[word]) for own in effects), self.floor)
+        effects = self.word_effects(np.stack([one.direct, one.with_copies, one.copies]))
+        direct, with_copies, copies = effects[:, word].tolist()
+        return is_own(direct, with_copies, copies, self.floor)
 
     def test(self) -> None:
         """Test the spans with and without their copies, and refine the strongest.

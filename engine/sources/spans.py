@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.sources.layout import ASKS, EVIDENCE, Layout, Region, regions
+from attentropy.engine.trace.segments import DOCUMENT
 from attentropy.engine.trace.text_parts import paragraph_starts, sentence_starts
 from attentropy.engine.trace.word_boundaries import word_boundaries
 
@@ -88,7 +89,9 @@ class Spans:
 
     def _last_level(self, region: Region) -> str:
         """Return the finest level at which a region is tested."""
-        if region.segment and self.level in (AUTO, SEGMENT) and region.role != ASKS:
+        is_named = bool(region.segment) and region.role != ASKS
+        is_whole = self.level == AUTO and region.segment != DOCUMENT
+        if is_named and (is_whole or self.level == SEGMENT):
             return SEGMENT
         if self.level in LEVELS:
             return self.level

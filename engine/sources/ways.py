@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -13,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from attentropy.engine.attention.probe import MODEL_ERRORS, difference, outputs, run_own
+from attentropy.engine.attention.probe import MODEL_ERRORS, difference
 from attentropy.engine.attention.selfcheck import check_model, probe_ids
 from attentropy.engine.attention.supported import check_free, check_supported
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model.cache import continuing
 from attentropy.engine.model.layers import decoder_layers, layer_kinds
 from attentropy.engine.sources.hiding import Interval, Variant, is_hidden
-from attentropy.engine.sources.prompt_cache import read_prompt, with_past
-from attentropy.engine.sources.rows import Past, Rows, reading
+from attentropy.engine.sources.prompt_cache import read_text, with_past
+from attentropy.engine.sources.rows import Past, Rows, reading, switched
 
 # Layers that are not softmax attention, as configurations name them in `layer_types`.
 _OTHER_LAYERS = {"conv", "hybrid", "hybrid_sliding", "linear_attention", "mamba", "recurrent"}
@@ -40,6 +41,9 @@ class Way(Protocol):
     most: int | None
     has_mass: bool
 
+    def open(self, model: PreTrainedModel) -> AbstractContextManager[None]:
+        """Prepare the model for many calls of `passes`; each also does it by itself."""
+
     def passes(
         self, model: PreTrainedModel, ids: Tensor, past: Past, first: int,
         variants: Sequence[Variant], bounds: Sequence[tuple[int, int]], *,
@@ -47,7 +51,8 @@ class Way(Protocol):
     ) -> Passes:  # fmt: skip
         """Read the tokens `ids` from position `first` on in passes over the rows of `bounds`.
 
-        Logits are needed from row `keep` on. mass: takes the weights of keys, see `Rows`.
+        ids: [variants, n], or [1, n] for all of them. Logits are needed from row `keep` on. mass:
+        takes the weights of keys, see `Rows`.
         """
 
 
@@ -57,6 +62,10 @@ class SharedKeys:
     most: int | None = None
     has_mass = True
 
+    def open(self, model: PreTrainedModel) -> AbstractContextManager[None]:
+        """See `Way`."""
+        return switched(model)
+
     def passes(
         self, model: Any, ids: Tensor, past: Past, first: int, variants: Sequence[Variant],
         bounds: Sequence[tuple[int, int]], *, keep: int = 0, mass: Mass | None = None,
@@ -65,7 +74,7 @@ class SharedKeys:
         rows = Rows(model, past, first, variants, mass)
         for start, stop in bounds:
             with torch.no_grad(), reading(rows):
-                tokens = ids[None, start:stop].expand(len(variants), -1)
+                tokens = ids[:, start:stop].expand(len(variants), -1)
                 logits = _logits(model, tokens, rows.cache, stop - max(start, keep))
             yield start, stop, logits
 
@@ -79,6 +88,10 @@ class OwnAttention:
     most: int | None = 1
     has_mass = False
 
+    def open(self, model: PreTrainedModel) -> AbstractContextManager[None]:
+        """See `Way`."""
+        return nullcontext()
+
     def passes(
         self, model: Any, ids: Tensor, past: Past, first: int, variants: Sequence[Variant],
         bounds: Sequence[tuple[int, int]], *, keep: int = 0, mass: Mass | None = None,
@@ -87,10 +100,10 @@ class OwnAttention:
         caches = [with_past(past, first) for _ in variants]
         for start, stop in bounds:
             logits = []
-            for variant, cache in zip(variants, caches, strict=True):
+            tokens = ids[:, start:stop].expand(len(variants), -1)
+            for variant, own, cache in zip(variants, tokens, caches, strict=True):
                 with torch.no_grad(), _hiding(model, variant, first + start):
-                    tokens = ids[None, start:stop]
-                    logits.append(_logits(model, tokens, cache, stop - max(start, keep)))
+                    logits.append(_logits(model, own[None], cache, stop - max(start, keep)))
             yield start, stop, torch.cat(logits)
 
 
@@ -172,37 +185,74 @@ def _find_way(model: PreTrainedModel) -> Way | str:
     refused = f"a passage cannot be hidden from the answer of {name}"
     if others := sorted(_OTHER_LAYERS & set(layer_kinds(model))):
         return f"{refused}: information passes around the mask in its {', '.join(others)} layers"
-    ids = probe_ids(model)
-    own = outputs(run_own(model, ids))
     problem = ""
+    try:
+        probe = _Probe.read(model)
+    except AttentropyError as error:
+        return f"{refused}: {_line(error)}"
     for way in (SharedKeys(), OwnAttention()):
         try:
-            if isinstance(way, SharedKeys) and not check_model(model).is_causal:
+            is_shared = isinstance(way, SharedKeys)
+            if not (check_model(model).is_causal if is_shared else probe.is_causal(model)):
                 return f"{refused}: its tokens also see those after them"
-            problem = _problem(model, way, ids, own) or ""
+            problem = probe.problem(model, way) or ""
         except (AttentropyError, *MODEL_ERRORS) as error:
             logger.debug("hiding with %s failed", type(way).__name__, exc_info=True)
-            problem = " ".join(str(error).split())[:160]
+            problem = _line(error)
         if not problem:
             return way
     return f"{refused}: {problem}"
 
 
-def _problem(model: PreTrainedModel, way: Way, ids: Tensor, own: Tensor) -> str | None:
-    """Return why hiding is not exact in this way, None where it is; see `check_hiding`."""
-    token = ids.shape[1] // 3
-    other = ids.clone()
-    other[0, token] = ids[0, 0]
-    variants: list[Variant] = [(), (Interval(token, token + 1, token + 1),)]
-    first, both = token + 1, []
-    for text in (ids, other):
-        past = read_prompt(model, text[:, :first], first - 1)
-        bounds = [(0, ids.shape[1] - first)]
-        ((_, _, logits),) = way.passes(model, text[0, first:], past, first, variants, bounds)
-        both.append(logits.float())
-    if (distance := difference(own[0, first:], both[0][0], model.dtype)) is not None:
-        return f"behind a cached prompt its outputs are not its own (difference {distance:.3g})"
-    scale = max(1.0, float(both[0][1].abs().max()))
-    if float((both[0][1] - both[1][1]).abs().max()) > 1e-5 * scale:
-        return "information passes around the mask"
-    return None
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160]
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """Two short texts that differ in one token, the first of which has been read in one pass.
+
+    ids [2, n]; past and logits are those of the first.
+    """
+
+    ids: Tensor
+    token: int
+    past: Past
+    logits: Tensor
+
+    @classmethod
+    def read(cls, model: PreTrainedModel) -> _Probe:
+        """Read the first text."""
+        own = probe_ids(model)
+        ids, token = own.repeat(2, 1), 2 * own.shape[1] // 3
+        ids[1, token] = own[0, 0]
+        return cls(ids, token, *read_text(model, own))
+
+    def is_causal(self, model: PreTrainedModel) -> bool:
+        """Return whether the first text's beginning gives the same where nothing follows it."""
+        _, logits = read_text(model, self.ids[:1, : self.token])
+        return difference(self.logits[0, : self.token], logits[0], model.dtype) is None
+
+    def problem(self, model: PreTrainedModel, way: Way) -> str | None:
+        """Return why hiding is not exact in this way, None where it is; see `check_hiding`.
+
+        The rows of both texts from the token on are read behind the same past: they show the first
+        text with nothing hidden, and both with the token hidden from the rows after it.
+        """
+        first, hidden = self.token, (Interval(self.token, self.token + 1, self.token + 1),)
+        ids, variants = self.ids[[0, 0, 1], first:], [(), hidden, hidden]
+        bounds, most = [(0, ids.shape[1])], way.most or len(variants)
+        parts = [
+            logits.float()
+            for i in range(0, len(variants), most)
+            for _, _, logits in way.passes(
+                model, ids[i : i + most], self.past, first, variants[i : i + most], bounds
+            )
+        ]
+        seen, *unseen = torch.cat(parts)
+        if (distance := difference(self.logits[0, first:], seen, model.dtype)) is not None:
+            return f"behind a cached prompt its outputs are not its own (difference {distance:.3g})"
+        own, other = (rows[1:] for rows in unseen)  # after the token
+        if float((own - other).abs().max()) > 1e-5 * max(1.0, float(own.abs().max())):
+            return "information passes around the mask"
+        return None

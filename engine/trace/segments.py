@@ -10,7 +10,8 @@ import numpy as np
 
 from attentropy.engine.errors import UsageError
 
-QUESTION = "question"  # the segment of a question that follows a document
+# The segments of a document and of the question that follows it.
+DOCUMENT, QUESTION = "document", "question"
 
 _FORM = 'a name for each part: {"name": [start, stop]} in characters, or {"name": "its words"}'
 

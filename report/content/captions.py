@@ -50,9 +50,11 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
 def _of_hidden(trace: Trace) -> str:
     """Return what the columns next to the section are, after a blank; empty where it has none."""
     sources = read_sources(trace)
-    if sources is None or not any(one.from_layer for one in sources.main.sources):
+    words = sources.words if sources else ()
+    own = [one for word in words for one in word.sources if one.has_layers]
+    if not own:
         return ""
-    has_gaps = any(np.isnan(one.from_layer).any() for one in sources.main.sources)
+    has_gaps = any(np.isnan(one.from_layer).any() for one in own)
     return (
         " Right: the word's probability when a source is hidden from this layer on; green: at "
         "least half of it is left; frame: the layers that read the source"

@@ -20,6 +20,7 @@ from attentropy.report.figures.exactmap import first_map
 from attentropy.report.figures.headgrid_data import first_grid
 from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.hidden_sources import HiddenWord
+from attentropy.report.figures.hidden_strip import hidden_strip
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.reading_strips import line_strip, minimap
 from attentropy.report.figures.sizes import Size
@@ -59,6 +60,8 @@ def opening_charts(
         charts["effects"] = _by_width(
             effects_chart(sources, width) for width in (effects.WIDE, effects.NARROW)
         )
+        if hidden is not None:
+            charts["hiddenstrip"] = {"wide": hidden_strip(hidden, rows)}
     if is_long:
         charts["minimap"] = {"wide": minimap(trace.dataset.sizes["position"])}
         charts["lines"] = {"wide": line_strip(len(rows))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -32,7 +32,22 @@ def hidden_words(trace: Trace, layers: Sequence[str]) -> dict[int, HiddenWord]:
 
 def main_word(trace: Trace, words: dict[int, HiddenWord]) -> HiddenWord | None:
     """Return the word whose columns the figure opens with."""
-    sources: Sources | None = read_sources(trace)
+    return _opening(read_sources(trace), words)
+
+
+def strip_words(sources: Sources | None, words: Mapping[int, HiddenWord]) -> str:
+    """Return what the strip of layers shows, on a page that is too narrow for columns."""
+    word = _opening(sources, words)
+    if word is None:
+        return ""
+    has_gaps = any(None in column.probabilities for column in word.columns)
+    return (
+        f"{word.title.replace(chr(10), ' ')}, layers from left to right. Green: at least half of "
+        f"it is left; frame: the layers that read the source{'; hatched: not tested' * has_gaps}."
+    )
+
+
+def _opening(sources: Sources | None, words: Mapping[int, HiddenWord]) -> HiddenWord | None:
     if sources is None or not words:
         return None
     return words.get(sources.main.index, next(iter(words.values())))
@@ -44,7 +59,7 @@ def count_columns(words: dict[int, HiddenWord]) -> int:
 
 
 def _hidden_word(word: TestedWord, layers: Sequence[str]) -> HiddenWord:
-    columns = [_column(word, one, layers) for one in word.sources if one.from_layer][:MOST]
+    columns = [_column(word, one, layers) for one in word.sources if one.has_layers][:MOST]
     title = f"p({cut(word.text, _WORD)}) if hidden\nfrom this layer on"
     return HiddenWord(title, word.probability, tuple(columns))
 
@@ -53,5 +68,5 @@ def _column(word: TestedWord, effect: Effect, layers: Sequence[str]) -> HiddenCo
     values = tuple(
         round(word.changed(value), 4) if np.isfinite(value) else None for value in effect.from_layer
     )
-    name = short_name(effect.span.name)
-    return HiddenColumn(name, words_of_band(effect.reads, layers), values, effect.reads)
+    note = words_of_band(effect.reads, layers)
+    return HiddenColumn(short_name(effect.span.name), note, values, effect.reads, effect.span.name)

@@ -109,21 +109,38 @@ def _rest_on(words: Sequence[TestedWord], is_again: bool) -> str:
 def rests_on(word: TestedWord) -> str:
     """Return what a word rests on, with its probability where that is hidden."""
     name = f"{quoted(word.text)} ({probability(word.probability)})"
-    own = word.sources
+    own = [one for one in word.sources if one.label == "source"]
+    also = [one for one in word.sources if one.label == "also there"]
     if not own:
+        if len(also) > 1:
+            return f"{name} stands in more than one place: {_places(word, also)}"
         no_part = f"{name} rests on no single part of the prompt that was tested"
-        return no_part + _through_others(word)
-    if all(one.label == "also there" for one in own):
-        names = join_words([span_name(one.span) for one in own[:_SOURCES]])
-        amounts = join_words([probability(word.changed(one.hidden)) for one in own[:_SOURCES]])
-        return f"{name} stands in more than one place: {names} ({amounts} when one is hidden)"
+        return no_part + _also_there(word, also) + _through_others(word)
     parts = [
-        f"{span_name(one.span)} ({_when_hidden(word, one, is_first=not i)})"
+        f"{span_name(one.span)} ({_when_hidden(word, one, own[:i])})"
         for i, one in enumerate(own[:_SOURCES])
     ]
     if len(own) > _SOURCES:
         parts.append(f"{len(own) - _SOURCES:,} more")
-    return f"{name} rests on {join_words(parts)}{_through_others(word)}"
+    more = _also_there(word, also) + _through_others(word)
+    return f"{name} rests on {join_words(parts)}{more}"
+
+
+def _also_there(word: TestedWord, also: Sequence[Effect]) -> str:
+    """Return where a word could come from as well, after a semicolon; "" for nowhere."""
+    if not also:
+        return ""
+    is_text = all(one.span.role == "evidence" for one in also)
+    verb = "also stands in" if is_text else "could also rest on"
+    return f"; it {verb} {_places(word, also)}"
+
+
+def _places(word: TestedWord, also: Sequence[Effect]) -> str:
+    """Return the spans that could replace each other, with the word's probability without each."""
+    names = [span_name(one.span) for one in also[:_SOURCES]]
+    names += [f"{len(also) - _SOURCES:,} more"] if len(also) > _SOURCES else []
+    amounts = join_words([probability(word.changed(one.hidden)) for one in also[:_SOURCES]])
+    return f"{join_words(names)} ({amounts} when {'one is ' if len(also) > 1 else ''}hidden)"
 
 
 def _through_others(word: TestedWord) -> str:
@@ -140,14 +157,15 @@ def _through_others(word: TestedWord) -> str:
     return f"; {name}{more} {verb} through other tokens ({amount} when hidden from them too)"
 
 
-def _when_hidden(word: TestedWord, effect: Effect, *, is_first: bool) -> str:
-    """Return the word's probability without a source; the first one says what the numbers are."""
+def _when_hidden(word: TestedWord, effect: Effect, before: Sequence[Effect]) -> str:
+    """Return the word's probability without a source; what it is, where none `before` says it."""
     text = probability(word.changed(effect.hidden))
     if effect.has_copies:
         copies = "its copy" if _earlier_copies(word, effect.span) == 1 else "its copies"
-        text += f" when hidden with {copies} in the answer" if is_first else ""
+        is_new = not any(one.has_copies for one in before)
+        text += f" when hidden with {copies} in the answer" if is_new else ""
         return f"{text}; alone {probability(word.changed(effect.alone))}"
-    return f"{text} when hidden" if is_first else text
+    return text if before else f"{text} when hidden"
 
 
 def _earlier_copies(word: TestedWord, span: TestedSpan) -> int:
@@ -168,9 +186,11 @@ def span_name(span: TestedSpan) -> str:
 
 
 def _read_in(word: TestedWord, layers: Sequence[str]) -> str:
-    """Return in which layers the answer reads what a word rests on; "" where nobody knows."""
-    known = [one for one in word.sources if one.reads is not None][:_SOURCES]
-    parts = [f"{span_name(one.span)} in {layer_range(one.reads, layers)}" for one in known]
+    """Return in which layers the answer reads what a word rests on; "" where it has no source."""
+    if word.sources and not any(one.has_layers for one in word.sources):
+        return "the layers in which the answer reads its sources were not tested"
+    own = [one for one in word.sources if one.reads is not None][:_SOURCES]
+    parts = [f"{span_name(one.span)} in {layer_range(one.reads, layers)}" for one in own]
     return f"the answer reads {join_words(parts)}" if parts else ""
 
 

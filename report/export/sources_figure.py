@@ -55,9 +55,9 @@ def _lines(sources: Sources) -> Iterator[Line]:
             )  # fmt: skip
             yield (
                 word.text, word.probability, span.name, span.start, span.stop - span.start,
-                span.role, one.label, *map(_known, values), span.draws, _known(span.versus),
+                span.role, one.label, *map(_finite, values), span.draws, _finite(span.versus),
             )  # fmt: skip
 
 
-def _known(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None

@@ -21,7 +21,7 @@ from attentropy.report.figures.specification import (
     specification,
 )
 from attentropy.report.palette import LIGHT
-from attentropy.report.read.tested_words import Effect, Sources, TestedWord
+from attentropy.report.read.tested_words import Effect, Sources, TestedSpan, TestedWord
 from attentropy.report.text import cut
 from attentropy.report.units import count, probability
 
@@ -161,7 +161,7 @@ def _groups(sources: Sources, letters: int) -> Iterator[tuple[str, Rows, list[st
         own.sort(key=lambda span: -abs(span.versus))
         shown_spans = own[:_FEWEST_SPANS]
         rows = [
-            {**_no_values(span.title), "hidden": round(span.versus, 4)} for span in shown_spans
+            {**_no_values(_label(span)), "hidden": round(span.versus, 4)} for span in shown_spans
         ]  # fmt: skip
         yield (
             cut(f"answer − “{sources.versus}”", letters), rows, _notes(len(own) - len(rows), 0),
@@ -180,6 +180,11 @@ def _notes(weaker: int, untested: int) -> list[str]:
     return [", ".join(texts)] if texts else []
 
 
+def _label(span: TestedSpan) -> str:
+    """Return a name for a row: a pilcrow stands for "paragraph", so that more of its text fits."""
+    return span.title.replace("paragraph: ", "¶ ", 1) if span.level == "paragraph" else span.title
+
+
 _VALUES = ("hidden", "alone", "total", "low", "high", "totallow", "totalhigh")
 
 
@@ -192,7 +197,7 @@ def _row(one: Effect) -> dict[str, Any]:
     values = (one.hidden, alone, one.total, one.low, one.high, one.total_low, one.total_high)
     kind = "against" if one.label == "works against the word" else ""
     return {
-        "name": one.span.title, "kind": "source" if one.is_source else kind,
+        "name": _label(one.span), "kind": "source" if one.is_source else kind,
         **{n: round(v, 4) if np.isfinite(v) else None
            for n, v in zip(_VALUES, values, strict=True)},
     }  # fmt: skip

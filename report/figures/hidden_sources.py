@@ -44,13 +44,14 @@ class HiddenColumn:
     """A source: its name and note below the column, and the probabilities by layer entry.
 
     Each is that of the word where the source is hidden from this layer on; None: not tested.
-    band: the first and the last entry in which the answer reads it.
+    band: the first and the last entry in which the answer reads it. full_name: the name uncut.
     """
 
     name: str
     note: str
     probabilities: tuple[float | None, ...]
     band: tuple[int, int] | None
+    full_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def hidden_columns(size: Size) -> VegaLite:
     """Return the columns, as high as the section."""
     return layer(
         _rect("x1", "kept", "lost", color=UNREAD),
-        _rect("x1", "untested", color=MISSING),
+        _rect("x1", "untested", color=MISSING, opacity=0.45),  # most layers of a short budget
         dataset("hiddenhatch")
         .mark_image(aspect=False, smooth=False)
         .encode(

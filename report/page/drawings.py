@@ -30,7 +30,7 @@ _MANY_HEADS = 256
 _SCRIPTED = {"bars", "minimap", "lines", "effectlegend"}
 # Charts that are drawn for a telephone as well, because a wide one is unreadable there.
 _FOR_BOTH = {"figure", "map", "window", "spread", "effects"}
-_STILL = {"effects"}  # charts that do not move
+_STILL = {"effects", "hiddenstrip"}  # charts that do not move
 
 
 def specifications(charts: Mapping[str, ChartsByWidth]) -> dict[str, dict[str, str]]:

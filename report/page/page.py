@@ -18,6 +18,7 @@ from markupsafe import Markup
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import palette, planes
+from attentropy.report.content.hidden_words import strip_words
 from attentropy.report.content.read_report import read_report
 from attentropy.report.content.report import Report
 from attentropy.report.content.running_text import SHADES
@@ -143,6 +144,7 @@ def _context(report: Report) -> dict[str, Any]:
         "glossary": Terms,
         "tested": report.sources is not None,
         "source_sentences": source_sentences(report.sources, report.axes.layers),
+        "strip_words": strip_words(report.sources, report.hidden_words),
         "boxed": bool(report.placement.caption),
         "dotted": any(lens.is_marked for lens in report.readable.values()),
         "reduced": "",

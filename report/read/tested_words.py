@@ -99,6 +99,11 @@ class Effect:
         return self.label in RESTS_ON
 
     @property
+    def has_layers(self) -> bool:
+        """Whether it was hidden from other layers on than from the first one, too."""
+        return int(np.isfinite(self.from_layer).sum()) > 1
+
+    @property
     def has_copies(self) -> bool:
         """Whether the answer repeats the span, so that hiding it alone changes another amount."""
         return bool(np.isfinite(self.alone) and abs(self.hidden - self.alone) > 1e-9)
@@ -137,8 +142,12 @@ class TestedWord:
 
         Of a passage and a part of it, the part alone.
         """
-        found = [effect for effect in self.effects if effect.is_source]
-        own = (one for one in found if not any(other.span.is_within(one.span) for other in found))
+        candidates = [effect for effect in self.effects if effect.is_source]
+        own = (
+            one
+            for one in candidates
+            if not any(other.span.is_within(one.span) for other in candidates)
+        )
         return tuple(sorted(own, key=lambda one: (_order(one.hidden), one.span.index)))
 
 

@@ -125,6 +125,8 @@ def test_on_a_telephone_the_table_says_in_which_layers_a_source_is_read(open_pag
     box = cell.bounding_box()
     assert box["x"] + box["width"] <= 420
     assert "The answer reads “capital” in layers 2–4" in page.inner_text("#section-sources")
+    assert page.locator(".strip-of-layers img").first.is_visible()
+    assert page.inner_text(".strip-of-layers").startswith("p(Canberra) if hidden from this layer")
 
 
 def _columns(opened, size, top=0):
@@ -145,6 +147,15 @@ def test_the_columns_are_those_of_the_still_picture(open_page, dark):
     still = _columns(open_page(trace, dark=dark, scripts=False), size)
     assert live.shape == still.shape
     assert np.abs(live - still).mean() < 6  # text is drawn by two programs
+    assert live.std() > 20
+
+
+def test_the_columns_are_another_words_where_the_headlines_has_none(open_page):
+    trace, size = capital(), wide(6, 26, 2)
+    trace.sources["effect_from_layer"].values[:, :, 5:] = np.nan  # "Canberra"
+    live = _columns(open_page(trace), size)
+    still = _columns(open_page(trace, scripts=False), size)
+    assert np.abs(live - still).mean() < 6
     assert live.std() > 20
 
 
@@ -178,7 +189,8 @@ def test_the_section_has_chart_tables_and_csv(open_page, trace):
     assert "layers 2–4" in rows[0].inner_text()
     assert [row.get_attribute("class") for row in rows[:3]] == ["rests", "rests", None]
     assert rows[-1].locator(".missing").first.inner_text() == "not tested"
-    assert page.locator("#section-sources .still img").first.is_visible()
+    assert page.locator(".sources > .figure .still img").first.is_visible()
+    assert not page.locator(".strip-of-layers").is_visible()  # the figure has columns
     with page.expect_download():
         page.click("[data-csv=table-sources-0]")
     page.click("ol.findings li:first-child [data-finding]")

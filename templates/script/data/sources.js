@@ -3,7 +3,7 @@ import { N, report } from "./page.js";
 import { state } from "./state.js";
 
 let openingPlace = -1;
-let lastWord = report.sources?.main ?? -1;
+let lastWord = -1;
 let placed = null;
 
 // Note the position that the page opens with: it shows the sources of the headline's word.
@@ -31,12 +31,15 @@ export function shownWord() {
   return report.sources.words[chosen < 0 ? report.sources.main : chosen];
 }
 
-// The word whose columns stand next to the figure: the last one that was shown and has any.
+// The word whose columns stand next to the figure when the page opens: the headline's, else the first that has any.
+const openingWord = ({ words, main }) => (words[main].hidden ? main : words.findIndex(({ hidden }) => hidden));
+
+// The word whose columns stand next to the figure: the last one that was shown and has any; undefined for none.
 export function columnsWord() {
-  if (!report.sources) return null;
-  const { words, main } = report.sources, chosen = chosenWord();
+  if (!report.sources) return undefined;
+  const { words } = report.sources, chosen = chosenWord();
   if (chosen >= 0 && words[chosen].hidden) lastWord = chosen;
-  else if (state.col === openingPlace) lastWord = main;
+  else if (lastWord < 0 || state.col === openingPlace) lastWord = openingWord(report.sources);
   return words[lastWord];
 }
 

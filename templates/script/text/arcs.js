@@ -136,7 +136,7 @@ export function drawArcs() {
     } else {
       const y = to.state === "above" ? view.top - box.top + 10 : view.bottom - box.top - 6, sign = to.state === "above" ? "↑" : "↓";
       const label = shape("text", { x: (view.right - box.left - 8 - 110 * svg.querySelectorAll("text").length).toFixed(1), y: y.toFixed(1), "text-anchor": "end", "data-key": key, class: kind });
-      label.textContent = `${sign} ${name ?? texts.plain(key).trim()} ${formatCount(key)}`;
+      label.textContent = `${sign} ${name ? `${name} ·` : texts.plain(key).trim()} ${formatCount(key)}`;
       svg.append(label);
     }
   }

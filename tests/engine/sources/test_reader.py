@@ -126,27 +126,35 @@ def test_removing_a_span_equals_a_prompt_without_it(llama, ids):
 @pytest.mark.parametrize("name", ["LlamaForCausalLM", "GptOssForCausalLM", "Gemma2ForCausalLM"])
 def test_attention_equals_the_models_own_weights(name, ids, monkeypatch):
     loaded = dense.tiny(name)
-    ours = HiddenReader(loaded, ids, dense.PROMPT).attention()
+    ours = HiddenReader(loaded, ids, dense.PROMPT).unhidden[1]
     loaded.model.set_attn_implementation("eager")
     with torch.no_grad():
         weights = loaded.model(torch.tensor([ids]), output_attentions=True).attentions
     expected = [w[0, :, LAST:-1, : dense.PROMPT].double().mean((0, 1)).numpy() for w in weights]
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
     monkeypatch.setattr(module, "PASS_ROWS", 3)
-    in_parts = HiddenReader(loaded, ids, dense.PROMPT).attention()
+    in_parts = HiddenReader(loaded, ids, dense.PROMPT).unhidden[1]
     np.testing.assert_allclose(in_parts, ours, rtol=1e-4, atol=1e-6)
 
 
 def test_a_model_with_attention_of_its_own_says_nothing_of_its_weights(ids):
-    assert HiddenReader(dense.tiny("BloomForCausalLM"), ids, dense.PROMPT).attention() is None
+    assert HiddenReader(dense.tiny("BloomForCausalLM"), ids, dense.PROMPT).unhidden[1] is None
 
 
-def test_the_most_likely_token_is_that_of_the_model(llama, ids):
-    answers = HiddenReader(llama, ids, dense.PROMPT).read([(), (Interval(0, 30, LAST),)], LAST)
-    with torch.no_grad():
-        logits = llama.model(torch.tensor([ids])).logits[0, LAST:-1]
-    assert answers.top[0].tolist() == logits.argmax(-1).tolist()
-    assert answers.top[1].tolist() != answers.top[0].tolist()
+@pytest.mark.parametrize("name", ["LlamaForCausalLM", "BloomForCausalLM"])
+def test_a_reader_that_is_open_reads_the_same_and_leaves_the_model_as_it_was(name, ids):
+    loaded = dense.tiny(name)
+    before = loaded.model.config._attn_implementation
+    reader = HiddenReader(loaded, ids, dense.PROMPT)
+    variants = variants_of(np.random.default_rng(0), 5)
+    closed = reader.direct(variants), reader.total([(2, 9)]), reader.remove([(2, 9)])
+    with reader.open():
+        opened = reader.direct(variants), reader.total([(2, 9)]), reader.remove([(2, 9)])
+        other = HiddenReader(loaded, ids[:-1], dense.PROMPT).direct(variants)
+    for a, b in zip(closed, opened, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_allclose(other, closed[0][:, :-1], atol=1e-5)
+    assert loaded.model.config._attn_implementation == before
 
 
 def test_a_runs_cache_is_used_in_place_where_it_has_every_key(llama, ids):
@@ -243,3 +251,30 @@ def test_models_in_which_information_passes_beside_the_mask_are_refused_in_one_l
         with pytest.raises(AttentropyError, match=name) as error:
             HiddenReader(loaded, ids, dense.PROMPT)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["LlamaForCausalLM", "BloomForCausalLM"])
+def test_a_model_that_mixes_neighbours_beside_its_attention_is_refused(name, ids):
+    loaded = dense.tiny(name)
+
+    def mix(module, args, states):
+        return states + states.roll(1, 1) * (torch.arange(states.shape[1]) > 0)[:, None]
+
+    loaded.model.get_input_embeddings().register_forward_hook(mix)
+    with pytest.raises(AttentropyError, match="cannot be hidden"):
+        HiddenReader(loaded, ids, dense.PROMPT)
+
+
+def test_a_model_whose_own_attention_sees_later_tokens_is_refused(ids, monkeypatch):
+    loaded = dense.tiny("BloomForCausalLM")
+    own = type(loaded.model.transformer).forward
+
+    def forward(self, *args, **kwargs):
+        output = own(self, *args, **kwargs)
+        states = output.last_hidden_state
+        output.last_hidden_state = states + states.mean(1, keepdim=True)
+        return output
+
+    monkeypatch.setattr(type(loaded.model.transformer), "forward", forward)
+    with pytest.raises(AttentropyError, match="cannot be hidden"):
+        HiddenReader(loaded, ids, dense.PROMPT)

@@ -74,6 +74,16 @@ def test_names_of_segments_are_roles():
     assert [(s.id, s.level) for s in first if s.role == "evidence"] == [("chunk-7", "segment")]
 
 
+def test_the_document_of_a_question_is_no_whole_but_its_sentences():
+    texts = tokens("The dam is new. The mill is old. Is it?")
+    names = ["document"] * 10 + ["question"] * 3
+    own = layout(texts, "Yes", segments=names)
+    evidence = [(s.level, s.id) for s in Spans(own).first() if s.role == "evidence"]
+    assert evidence == [("sentence", "document")] * 2
+    whole = [s.level for s in Spans(own, "segment").first() if s.role == "evidence"]
+    assert whole == ["segment"]
+
+
 def test_what_stands_around_named_segments_asks_and_instructs():
     texts = tokens("Answer with these. A dam. A mill. Is it new?")
     names = [""] * 4 + ["a"] * 3 + ["b"] * 3 + [""] * 4

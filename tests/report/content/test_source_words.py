@@ -71,6 +71,43 @@ def test_two_copies_of_a_fact_are_said_to_make_up_for_each_other():
     assert "when one is hidden)" in text
 
 
+def _passage(start, effect, label, name):
+    return Made(start, start + 2, effects={"Canberra": (effect, effect, label)}, level="segment",
+                role="evidence", id=name)  # fmt: skip
+
+
+def test_a_second_copy_of_a_source_is_no_second_source():
+    source, copy = (_passage(5, -4.0, "source", "one"), _passage(7, -0.01, "also there", "two"))
+    text = _evidence_of([source, copy])
+    assert (
+        "“Canberra” (0.82) rests on passage “one” (0.01 when hidden); it also stands in passage "
+        "“two” (0.81 when hidden)."
+    ) in text
+    question = replace(source, id="", level="word", role="asks")
+    text = _evidence_of([question, copy, _passage(9, -0.2, "also there", "three")])
+    assert (
+        "; it also stands in passage “three” and passage “two” (0.67 and 0.81 when one is" in text
+    )
+    text = _evidence_of([copy])
+    assert (
+        "rests on no single part of the prompt that was tested; it also stands in passage" in text
+    )
+
+
+def test_words_that_replace_each_other_are_no_texts_that_state_the_word():
+    word = replace(_passage(5, -4.0, "source", ""), level="word", role="asks")
+    other = replace(_passage(7, -0.1, "also there", ""), level="word", role="asks")
+    assert "; it could also rest on “" in _evidence_of([word, other])
+
+
+def test_a_copy_is_named_at_the_first_source_that_has_one():
+    trace = capital()
+    trace.sources["effect_direct"].values[1, 5] = trace.sources["effect_with_copies"].values[1, 5]
+    trace.sources["effect_direct"].values[3, 5] = 0
+    text = evidence(trace)
+    assert "“capital” (0.001 when hidden) and “Australia” (0.002 when hidden with its copy" in text
+
+
 def test_without_a_test_the_row_says_where_it_looked():
     assert "rests on" not in evidence(answered())
 
@@ -110,7 +147,9 @@ def test_the_section_says_in_which_layers_the_answer_reads_its_sources():
     assert "The answer reads “capital” in layers 2–4 and “Australia” in layer 5." in text
     trace = capital()
     trace.sources["effect_from_layer"].values[:] = np.nan
-    assert "The answer reads" not in source_sentences(read_sources(trace), LAYERS)
+    text = source_sentences(read_sources(trace), LAYERS)
+    assert "The answer reads" not in text
+    assert "The layers in which the answer reads its sources were not tested." in text
 
 
 def test_a_sink_is_no_part_that_was_left_out():
@@ -136,6 +175,17 @@ def test_words_with_the_same_source_share_a_sentence():
         "“capital” (0.90) and “Australia” (0.90) rest on passage “55” too (0.002 and 0.002 when "
         "hidden)." in text
     )
+
+
+def test_of_many_words_some_are_named_and_the_others_counted():
+    texts = ("The", "capital", "of", "Australia", "is", "Canberra")
+    spans = [word_span(answered(), text, effects={word: (-6.0, -6.0, "source")})
+             for word, text in zip(texts, ("What", "is", "the", "capital", "of", "Australia"),
+                                   strict=True)]  # fmt: skip
+    text = evidence(with_sources(answered(ANSWER), spans, texts))
+    assert text.startswith("“Canberra” (0.82) rests on “Australia” (0.002 when hidden). ")
+    assert text.count("rests on") == 3
+    assert "(3 more decisive words tested)." in text
 
 
 def test_a_tested_question_is_called_one():

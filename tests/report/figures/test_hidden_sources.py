@@ -90,6 +90,13 @@ def _caption(trace):
     return trace_captions(trace, place(trace, 11), [view])["lens"]
 
 
+def test_the_first_layer_alone_makes_no_column():
+    trace = capital()
+    trace.sources["effect_from_layer"].values[:, 1:] = np.nan
+    assert hidden_words(trace, LAYERS) == {}
+    assert "hidden from this layer on" not in _caption(trace)
+
+
 def test_a_figure_without_columns_is_as_it_was():
     assert wide(6, 26, 0) == wide(6, 26)
     assert wide(6).right == wide(6).gap + wide(6).legend
