@@ -200,7 +200,7 @@ def _left_out(match: re.Match[str], evidence: Evidence) -> Mistakes | None:
 
 
 def _some(match: re.Match[str], evidence: Evidence) -> Mistakes | None:
-    """Accept that a budget left out tests: nobody but the run knows."""
+    """Accept that tests were left out: nobody but the run knows."""
     mistakes = Mistakes()
     mistakes.claim(bool(evidence.case.spans), "nothing was tested")
     return mistakes
@@ -258,6 +258,7 @@ _FORMS: list[tuple[str, Judge]] = [
         _origin,
     ),
     (r"the answer reads (.*)", _read_in),
+    (r"the layers in which the answer reads its sources were not tested", _some),
     (
         r"tested: ([\d,]+) parts? of the prompt, each hidden while the answer was read again",
         _how,
