@@ -100,7 +100,7 @@ def _rest_on(words: Sequence[TestedWord], is_again: bool) -> str:
     named = words[:_WORDS]
     names = [f"{quoted(word.text)} ({probability(word.probability)})" for word in named]
     names += [f"{len(words) - _WORDS:,} more"] if len(words) > _WORDS else []
-    amounts = join_words([probability(word.changed(word.sources[0].hidden)) for word in named])
+    amounts = join_words([word.left(word.sources[0].hidden) for word in named])
     span = span_name(named[0].sources[0].span)
     again = "too " if is_again else ""
     return f"{join_words(names)} rest on {span} {again}({amounts} when hidden)"
@@ -115,14 +115,14 @@ def rests_on(word: TestedWord) -> str:
         if len(also) > 1:
             return f"{name} stands in more than one place: {_places(word, also)}"
         no_part = f"{name} rests on no single part of the prompt that was tested"
-        return no_part + _also_there(word, also) + _through_others(word)
+        return no_part + _also_there(word, also) + _besides(word)
     parts = [
         f"{span_name(one.span)} ({_when_hidden(word, one, own[:i])})"
         for i, one in enumerate(own[:_SOURCES])
     ]
     if len(own) > _SOURCES:
         parts.append(f"{len(own) - _SOURCES:,} more")
-    more = _also_there(word, also) + _through_others(word)
+    more = _also_there(word, also) + _besides(word)
     return f"{name} rests on {join_words(parts)}{more}"
 
 
@@ -139,32 +139,39 @@ def _places(word: TestedWord, also: Sequence[Effect]) -> str:
     """Return the spans that could replace each other, with the word's probability without each."""
     names = [span_name(one.span) for one in also[:_SOURCES]]
     names += [f"{len(also) - _SOURCES:,} more"] if len(also) > _SOURCES else []
-    amounts = join_words([probability(word.changed(one.hidden)) for one in also[:_SOURCES]])
+    amounts = join_words([word.left(one.hidden) for one in also[:_SOURCES]])
     return f"{join_words(names)} ({amounts} when {'one is ' if len(also) > 1 else ''}hidden)"
 
 
-def _through_others(word: TestedWord) -> str:
-    """Return what reaches a word through other tokens alone, after a semicolon; "" for nothing."""
-    own = [one for one in word.effects if one.label == "through other tokens"]
-    own = [one for one in own if np.isfinite(one.total)]
-    if not own:
-        return ""
-    best = min(own, key=lambda one: one.total)
-    amount = probability(word.changed(best.total))
-    more = f" and {len(own) - 1:,} more" if len(own) > 1 else ""
-    verb = "act" if more else "acts"
-    name = span_name(best.span)
-    return f"; {name}{more} {verb} through other tokens ({amount} when hidden from them too)"
+def _besides(word: TestedWord) -> str:
+    """Return what reaches a word through other tokens, and what works against it."""
+    texts = [""]
+    through = [one for one in word.effects if one.label == "through other tokens"]
+    if through := [one for one in through if np.isfinite(one.total)]:
+        best = min(through, key=lambda one: one.total)
+        amount = f"{word.left(best.total)} when hidden from them too"
+        texts.append(_strongest(best, len(through), "act", f"through other tokens ({amount})"))
+    if against := [one for one in word.effects if one.label == "works against the word"]:
+        best = max(against, key=lambda one: one.hidden)
+        amount = f"{word.left(best.hidden)} when hidden"
+        texts.append(_strongest(best, len(against), "work", f"against it ({amount})"))
+    return "; ".join(texts)
+
+
+def _strongest(best: Effect, many: int, verb: str, rest: str) -> str:
+    """Return what the strongest of several spans does, and how many others do so."""
+    more = f" and {many - 1:,} more" if many > 1 else ""
+    return f"{span_name(best.span)}{more} {verb}{'' if more else 's'} {rest}"
 
 
 def _when_hidden(word: TestedWord, effect: Effect, before: Sequence[Effect]) -> str:
     """Return the word's probability without a source; what it is, where none `before` says it."""
-    text = probability(word.changed(effect.hidden))
+    text = word.left(effect.hidden)
     if effect.has_copies:
         copies = "its copy" if _earlier_copies(word, effect.span) == 1 else "its copies"
         is_new = not any(one.has_copies for one in before)
         text += f" when hidden with {copies} in the answer" if is_new else ""
-        return f"{text}; alone {probability(word.changed(effect.alone))}"
+        return f"{text}; alone {word.left(effect.alone)}"
     return text if before else f"{text} when hidden"
 
 
@@ -207,11 +214,11 @@ def _template(sources: Sources) -> str:
     word = sources.main
     if not np.isfinite(word.template):
         return ""
-    amount = probability(word.changed(word.template))
+    amount = word.left(word.template)
     if word.template < -HALF:
         return f"{quoted(word.text)} also needs the template tokens ({amount} without them)"
     users = [
-        f"{quoted(one.text)} ({probability(one.changed(one.template))} without them)"
+        f"{quoted(one.text)} ({one.left(one.template)} without them)"
         for one in sources.words if one.template < -HALF
     ]  # fmt: skip
     if users:
@@ -225,7 +232,7 @@ def _origin(word: TestedWord) -> str:
     """Return whether a word comes from the weights or from the passages; "" without passages."""
     if not np.isfinite(word.evidence):
         return ""
-    amount = probability(word.changed(word.evidence))
+    amount = word.left(word.evidence)
     where = "the weights" if word.evidence > -HALF else "the passages"
     text = f"{quoted(word.text)} comes from {where}: {amount} with every passage hidden"
     enough = [one for one in word.effects if one.enough > -HALF]
@@ -237,7 +244,7 @@ def _origin(word: TestedWord) -> str:
 def _sufficient(word: TestedWord, enough: Sequence[Effect]) -> str:
     best = max(enough, key=lambda one: one.enough)
     others = f" (and {len(enough) - 1:,} more)" if len(enough) > 1 else ""
-    amount = probability(word.changed(best.enough))
+    amount = word.left(best.enough)
     return f"{span_name(best.span)} alone is enough{others}: {amount}"
 
 

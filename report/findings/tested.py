@@ -8,7 +8,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.findings.finding import Observation, quoted
 from attentropy.report.read.sources import read_sources
 from attentropy.report.read.tested_words import HALF, Effect, TestedWord, quoted_part
-from attentropy.report.units import count, equals_probability, join_words, probability
+from attentropy.report.units import count, equals_probability, join_words
 
 _NAMED = 3
 _LETTERS = 28
@@ -44,9 +44,12 @@ def observe_tested(trace: Trace) -> Observation | None:
 def _part(word: TestedWord, one: Effect) -> str:
     """Return a source with the word's probability without it, and with its control hidden."""
     name = quoted_part(one.span.name, _LETTERS)
-    text = f"{equals_probability(word.changed(one.hidden))} without it"
+    amount = word.left(one.hidden)
+    if not amount.endswith("nats"):
+        amount = equals_probability(word.changed(one.hidden))
+    text = f"{amount} without it"
     if np.isfinite(one.low) and np.isfinite(one.high):
-        low, high = (probability(word.changed(end)) for end in (one.low, one.high))
+        low, high = (word.left(end) for end in (one.low, one.high))
         spans = f"{count(one.span.draws, 'other part')} as long" if one.span.draws else "others"
         return f"{name} ({text}; {low} to {high} without {spans})"
     return f"{name} ({text}; no control)"

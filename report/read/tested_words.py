@@ -12,10 +12,12 @@ import numpy as np
 
 from attentropy.engine.trace.sources import LABELS
 from attentropy.report.text import cut, for_sentence
+from attentropy.report.units import probability
 
 RESTS_ON = LABELS[:2]  # the labels of what a word rests on
 # The labels of what the answer does not read itself, tested in every layer.
 NO_EFFECT = ("through other tokens", "attended, no effect", "no effect")
+_NEAR_0 = 0.0005  # below it a probability is only said to be less than 0.001
 HALF = float(np.log(2))  # nats by which a word's probability is halved
 
 
@@ -135,6 +137,12 @@ class TestedWord:
     def changed(self, effect: float) -> float:
         """Return the probability after a change of ln p."""
         return float(np.exp(min(0.0, self.logprob + effect)))
+
+    def left(self, effect: float) -> str:
+        """Return the probability after a change as text, and the change where both are near 0."""
+        if self.probability >= _NEAR_0 or self.changed(effect) >= _NEAR_0:
+            return probability(self.changed(effect))
+        return f"{'−' if effect < 0 else '+'}{abs(effect):.2f} nats"
 
     @cached_property
     def sources(self) -> tuple[Effect, ...]:

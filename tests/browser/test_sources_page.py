@@ -1,16 +1,18 @@
 """What the answer rests on: the verdict, the text's colours and arcs, the columns, the section."""
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from answers import answered
+from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.sources import LABELS
 from attentropy.report.figures.sizes import wide
-from sourced import ANSWER, capital, with_sources, word_span
-from traces import CHAT
+from sourced import ANSWER, Made, capital, with_sources, word_span
+from traces import CHAT, synthetic
 
 pytestmark = pytest.mark.browser
 
@@ -204,6 +206,34 @@ def test_without_scripts_sentence_and_table_stand(open_page, trace):
     assert "rests on “capital”" in page.inner_text(".evidence")
     assert page.locator("#table-sources-0").is_visible()
     assert not page.locator("#effect-legend").is_visible()
+
+
+@pytest.mark.parametrize("width", [420, 1440])
+def test_names_of_sources_out_of_view_do_not_overlap_and_come_first(open_page, width):
+    prompt = [f" word{i}" for i in range(1200)]
+    roles = ["content"] * len(prompt) + ["generated"] * len(ANSWER)
+    trace = synthetic((*prompt, *ANSWER), roles, generated=ANSWER, layers=3, window=False)
+    facts = {"sha256": "2" * 64, "tokens": len(prompt), "chat": False}
+    trace = Trace(trace.dataset.assign_attrs(prompt=facts))
+    effects = {"Canberra": (-4.0, -4.0, "source")}
+    spans = [
+        Made(a, a + 4, effects=effects, level="segment", id=f"passage {a}") for a in (10, 400, 900)
+    ]
+    opened = open_page(with_sources(trace, spans, ["Canberra"]), width=width)
+    page = opened.page
+    page.click(f'#text .t[data-at="{len(prompt) + 5}"]')
+    opened.quiet()
+    labels = page.locator(".arcs text")
+    labels.first.wait_for(state="attached")
+    texts = labels.all_text_contents()
+    assert texts[0] == "↑ passage 10 · 10"
+    boxes = sorted((box["x"], box["x"] + box["width"]) for box in map(_box, labels.all()))
+    assert all(right < left for (_, right), (left, _) in pairwise(boxes))
+    assert boxes[0][0] > 0
+
+
+def _box(element):
+    return element.bounding_box()
 
 
 @pytest.mark.parametrize("width", [420, 820, 1440])

@@ -11,6 +11,7 @@ import { tokenAt } from "./reader.js";
 
 const MOST_ARCS = 3;
 const LEAST_WEIGHT = 0.03;
+const LABEL_GAP = 14; // pixels
 const SVG_NAMES = "http://www.w3.org/2000/svg";
 // A word has a letter or a digit.
 const WORDLIKE = /[\p{L}\p{N}]/u;
@@ -120,6 +121,19 @@ function arcsOf(answerWord, query) {
   ];
 }
 
+// Write the names of keys that are out of view, from the right, as far as there is room for them.
+function nameKeys(svg, keys, box, view) {
+  let right = view.right - box.left - 8;
+  for (const { key, kind, name, state: side } of keys) {
+    const y = side === "above" ? view.top - box.top + 10 : view.bottom - box.top - 6;
+    const label = shape("text", { x: right.toFixed(1), y: y.toFixed(1), "text-anchor": "end", "data-key": key, class: kind });
+    label.textContent = `${side === "above" ? "↑" : "↓"} ${name ? `${name} ·` : texts.plain(key).trim()} ${formatCount(key)}`;
+    svg.append(label);
+    right -= label.getComputedTextLength() + LABEL_GAP;
+    if (right + LABEL_GAP < view.left - box.left) { label.remove(); return; }
+  }
+}
+
 // Draw the arcs of the selected token over the text: solid to what was tested, dashed to what is attended alone.
 export function drawArcs() {
   if (!$("text") || report.compare) return;
@@ -127,17 +141,11 @@ export function drawArcs() {
   svg.replaceChildren();
   const answerWord = shownWord(), query = answerWord ? answerWord.at[0] - 1 : arcQuery(), from = placeOf(answerWord ? answerWord.at[0] : arcEnd(query), box, view);
   if (from.state !== "in") return;
-  for (const { key, kind, width, name } of arcsOf(answerWord, query)) {
-    const to = placeOf(key, box, view);
-    if (to.state === "in") {
-      const height = Math.min(26, 8 + Math.abs(from.x - to.x) / 14), top = Math.max(2, Math.min(from.y, to.y) - height);
-      const path = `M${from.x.toFixed(1)},${from.y.toFixed(1)} C${from.x.toFixed(1)},${top.toFixed(1)} ${to.x.toFixed(1)},${top.toFixed(1)} ${to.x.toFixed(1)},${to.y.toFixed(1)}`;
-      svg.append(shape("path", { d: path, "stroke-width": width.toFixed(1), "data-key": key, class: kind }));
-    } else {
-      const y = to.state === "above" ? view.top - box.top + 10 : view.bottom - box.top - 6, sign = to.state === "above" ? "↑" : "↓";
-      const label = shape("text", { x: (view.right - box.left - 8 - 110 * svg.querySelectorAll("text").length).toFixed(1), y: y.toFixed(1), "text-anchor": "end", "data-key": key, class: kind });
-      label.textContent = `${sign} ${name ? `${name} ·` : texts.plain(key).trim()} ${formatCount(key)}`;
-      svg.append(label);
-    }
+  const ends = arcsOf(answerWord, query).map((arc) => ({ ...arc, ...placeOf(arc.key, box, view) }));
+  for (const { key, kind, width, x, y } of ends.filter((end) => end.state === "in")) {
+    const height = Math.min(26, 8 + Math.abs(from.x - x) / 14), top = Math.max(2, Math.min(from.y, y) - height);
+    const path = `M${from.x.toFixed(1)},${from.y.toFixed(1)} C${from.x.toFixed(1)},${top.toFixed(1)} ${x.toFixed(1)},${top.toFixed(1)} ${x.toFixed(1)},${y.toFixed(1)}`;
+    svg.append(shape("path", { d: path, "stroke-width": width.toFixed(1), "data-key": key, class: kind }));
   }
+  nameKeys(svg, ends.filter((end) => end.state !== "in").sort((a, b) => Number(b.kind === "tested") - Number(a.kind === "tested")), box, view);
 }

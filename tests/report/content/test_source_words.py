@@ -222,6 +222,23 @@ def test_a_given_text_is_named_and_stands_at_no_position():
     assert {word.start for word in read_sources(trace).words} == {-1}
 
 
+def test_what_works_against_a_word_is_named_with_what_the_word_would_have():
+    label = "works against the word"
+    spans = [word_span(answered(), text, effects={"Canberra": (change, change, label)})
+             for text, change in (("?", 0.1), ("What", 0.15))]  # fmt: skip
+    assert "tested; “?” works against it (0.90 when hidden)." in _evidence_of(spans[:1])
+    assert "; “What” and 1 more work against it (0.95 when hidden)." in _evidence_of(spans)
+
+
+def test_of_a_word_that_is_never_likely_the_change_is_said():
+    trace = capital(target="Sydney")
+    trace.sources["logprob"].values[5] = -9
+    text = evidence(trace)
+    assert "“Canberra” (< 0.001) rests on “capital” (−6.48 nats when hidden with its copy" in text
+    finding = observe(trace)[0].text
+    assert "“capital” (−6.48 nats without it; −0.20 nats to +0.10 nats without" in finding
+
+
 def test_a_part_that_acts_through_other_tokens_is_said_so():
     label = "through other tokens"
     span = word_span(answered(), "capital", effects={"Canberra": (-0.01, -0.01, label)})
