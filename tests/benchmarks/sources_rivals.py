@@ -24,8 +24,6 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 CHILD = Path(__file__).with_name("sources_children.py")
 ROOT = Path(__file__).parents[2]
 NEW_TOKENS = 32
@@ -173,7 +171,7 @@ def compare(rivals: Rivals, methods: list[str], cases: list[Case], path: Path) -
 def find_limits(rivals: Rivals, methods: list[str], most: int, minutes: float) -> None:
     """Print what each method takes for longer and longer prompts within the limit, by doubling.
 
-    And the longest prompt that its last three memories predict (a parabola through them).
+    Where it reads all of them, also the longest prompt that its last two memories predict.
     """
     print("\n| method | tokens | outcome | MiB above the loaded model | longest predicted |")
     print("| --- | --- | --- | --- | --- |")
@@ -184,18 +182,17 @@ def find_limits(rivals: Rivals, methods: list[str], most: int, minutes: float) -
             case = long_case(rivals.folder, tokens)
             used, loaded, outcome = memory_of(rivals, FOR_MEMORY.get(method, method), case, minutes)
             points += [(tokens, used)] if used else []
-            cells = f"{used / 2**20:,.0f}" if used else ""
-            most_tokens = f"{predicted(points[-3:], LIMIT_BYTES - loaded):,}" if used else ""
-            print(f"| {method} | {tokens:,} | {outcome} | {cells} | {most_tokens} |", flush=True)
             tokens *= 2
+            is_last = used and tokens > most
+            longest = f"{predicted(points[-2:], LIMIT_BYTES - loaded):,.0f}" if is_last else ""
+            cells = f"{used / 2**20:,.0f}" if used else ""
+            print(f"| {method} | {tokens // 2:,} | {outcome} | {cells} | {longest} |", flush=True)
 
 
-def predicted(points: list[tuple[int, int]], room: int) -> int:
-    """Return the tokens at which the parabola through (tokens, bytes) reaches `room`."""
-    tokens, sizes = zip(*points, strict=True)
-    fit = np.polynomial.Polynomial.fit(tokens, sizes, len(points) - 1).convert()
-    roots = [root.real for root in (fit - room).roots() if abs(root.imag) < 1 and root.real > 0]
-    return int(min(roots, default=0))
+def predicted(points: list[tuple[int, int]], room: int) -> float:
+    """Return the tokens at which the line through two (tokens, bytes) reaches `room`."""
+    (tokens, size), (more_tokens, more) = points[0], points[-1]
+    return tokens + (room - size) * (more_tokens - tokens) / (more - size)
 
 
 def memory_of(rivals: Rivals, method: str, case: Case, minutes: float) -> tuple[int, int, str]:

@@ -18,7 +18,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from real import answer_checks, attention_checks, lens_checks, reference_checks, source_checks
+from real import answer_checks, attention_checks, lens_checks, reference_checks, tested_checks
 from real.evidence import Case, Evidence
 from real.page_checks import judge_page
 from real.reader import Model
@@ -27,7 +27,7 @@ from real.verdict import Verdict
 
 CHECKS = {
     **answer_checks.CHECKS, **lens_checks.CHECKS, **attention_checks.CHECKS,
-    **reference_checks.CHECKS, **source_checks.CHECKS,
+    **reference_checks.CHECKS, **tested_checks.CHECKS,
 }  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def judge_row(match: re.Match[str], evidence: Evidence) -> Mistakes:
     order = sorted(own, key=lambda key: -own[key])
     if not names:
         return mistakes
-    amounts = re.findall(r"(?:< )?[\d.,]+ ?%?", match[3].split(" of ")[-2 if is_share else 0])
+    amounts = re.findall(r"(?:< )?[\d.,]+ ?%?", match[3].split(" of ")[-2])
     amounts = [one for one in amounts if re.search(r"\d", one)]
     mistakes.claim(len(amounts) == len(names), f"{len(amounts)} amounts for {len(names)} words")
     for name, written in zip(names, amounts, strict=False):

@@ -200,7 +200,7 @@ def _left_out(match: re.Match[str], evidence: Evidence) -> Mistakes | None:
 
 
 def _some(match: re.Match[str], evidence: Evidence) -> Mistakes | None:
-    """Accept that a budget left out tests: nobody but the run knows."""
+    """Accept that tests were left out: nobody but the run knows."""
     mistakes = Mistakes()
     mistakes.claim(bool(evidence.case.spans), "nothing was tested")
     return mistakes
@@ -258,6 +258,7 @@ _FORMS: list[tuple[str, Judge]] = [
         _origin,
     ),
     (r"the answer reads (.*)", _read_in),
+    (r"the layers in which the answer reads its sources were not tested", _some),
     (
         r"tested: ([\d,]+) parts? of the prompt, each hidden while the answer was read again",
         _how,
@@ -265,6 +266,7 @@ _FORMS: list[tuple[str, Judge]] = [
     (r"([\d,]+) parts? (?:is a sink|are sinks), which cannot be hidden", _sinks),
     (r"([\d,]+) parts? not tested", _left_out),
     (r"the budget left out [\d,]+ tests?; what was not tested is not zero", _some),
+    (r"some tests were left out; use “--test-sources auto” to make all of them", _some),
     (r"what the answer rests on was not tested; “--test-sources auto” tests it", _untested),
     (looked_checks.FORM, looked_checks.judge_row),
     (

@@ -1,21 +1,21 @@
-"""The judge's checks of what a report says the answer rests on: the finding and the sentences."""
+"""The judge's checks of sentences on what the words of an answer rest on."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from real.evidence import Evidence, Span
-from real.rules import decisive
+from real.evidence import Span
 from real.source_rules import (
     is_clear_source,
     total_control,
     why_not_also_there,
     why_not_needed,
 )
-from real.tested import HALF, AnswerWord, Tested, is_cut, largest_first, tested_of
-from real.verdict import Check, Finding, Mistakes, Verdict
+from real.tested import HALF, AnswerWord, Tested, largest_first
+from real.verdict import Mistakes
 
 P = r"((?:[<>] )?[\d.]*\d)"
 NAME = (
@@ -34,20 +34,14 @@ _SHARED = re.compile(
 _SEVERAL = re.compile(
     rf"{_WORD} stands in more than one place: (.*) \((.*) when one is hidden\)", re.DOTALL
 )
+_ALSO = re.compile(
+    r"; it (?:also stands in|could also rest on) (.*) \(([^()]*) when (?:one is )?hidden\)$",
+    re.DOTALL,
+)
 _THROUGH = re.compile(
     rf"; {NAME}(?: and ([\d,]+) more)? acts? through other tokens "
     rf"\({P} when hidden from them too\)"
 )
-_NEEDS = re.compile(
-    rf"“([^”]*)” \(p =? ?{P}\) needs (none of the|[\d,]+ of) ([\d,]+) parts? of the prompt tested"
-)
-_NEEDED = re.compile(
-    rf"“([^”]*)” \(p =? ?{P} without it; (?:{P} to {P} without (?:([\d,]+) other parts? as long|"
-    rf"others)|no control)\)"
-)
-_AGAINST = re.compile(
-    rf" ((?:{NAME}(?:, | and )?)+)(?: and ([\d,]+) more)? works? against it\.$"
-)  # fmt: skip
 
 
 def number_of(text: str) -> int:
@@ -89,44 +83,76 @@ def named_words(text: str) -> int:
     return int(bool(_RESTS.match(text) or _SEVERAL.match(text)))
 
 
+@dataclass
+class _Said:
+    """What a sentence says of a word: its sources, and other places; (kind, name, probability).
+
+    alone: of each source, the probability with its copies visible, "" for none.
+    """
+
+    word: str
+    probability: str
+    sources: list[tuple[str, str, str]]
+    places: list[tuple[str, str, str]]
+    alone: list[str]
+    more: int = 0
+
+
+def _read(head: str, also: re.Match[str] | None) -> _Said | None:
+    """Return what the beginning of a sentence says; None for another form."""
+    places = _items(also[1], also[2]) if also else []
+    more = _more(also[1]) if also else 0
+    if match := _SEVERAL.fullmatch(head):
+        return _Said(match[1], match[2], [], _items(match[3], match[4]), [], _more(match[3]))
+    if match := _RESTS.fullmatch(head):
+        found = [] if match[3].startswith("no single part") else list(_ITEM.finditer(match[3]))
+        items = [(one[1], one[2], one[3]) for one in found]
+        alone = [one[4] or "" for one in found]
+        return _Said(match[1], match[2], items, places, alone, more + _more(match[3]))
+    return None
+
+
+def _items(names: str, amounts: str) -> list[tuple[str, str, str]]:
+    found = zip(re.findall(NAME, names), re.findall(P, amounts), strict=False)
+    return [(kind, name, amount) for (kind, name), amount in found]
+
+
+def _more(text: str) -> int:
+    match = re.search(r"and ([\d,]+) more$", text)
+    return number_of(match[1]) if match else 0
+
+
 def judge_rests(text: str, tested: Tested) -> Mistakes | None:
     """Judge a sentence about what words rest on; None for a sentence of another form."""
     if match := _SHARED.fullmatch(text):
         return _judge_shared(match, tested)
     through = _THROUGH.search(text)
     head = text[: through.start()] if through else text
-    if match := _SEVERAL.fullmatch(head):
-        kinds = re.findall(NAME, match[3])
-        amounts = re.findall(P, match[4])
-        items = [(*one, amount) for one, amount in zip(kinds, amounts, strict=False)]
-        more, alone = 0, list[str]()
-    elif match := _RESTS.fullmatch(head):
-        found = [] if match[3].startswith("no single part") else list(_ITEM.finditer(match[3]))
-        items = [(one[1], one[2], one[3]) for one in found]
-        alone = [one[4] or "" for one in found]
-        rest = re.search(r"and ([\d,]+) more$", match[3])
-        more = number_of(rest[1]) if rest else 0
-    else:
+    also = _ALSO.search(head)
+    said = _read(head[: also.start()] if also else head, also)
+    if said is None:
         return None
-    is_several = bool(_SEVERAL.fullmatch(head))
 
     def check(word: AnswerWord, mistakes: Mistakes) -> None:
-        check_probability(mistakes, f"p({word.text})", match[2], tested.of_word(word))
-        spans = [_check_amount(mistakes, tested, word, *item) for item in items]
-        own = [span for span in spans if span]
-        for span, written in zip(spans, alone, strict=False):
+        check_probability(mistakes, f"p({word.text})", said.probability, tested.of_word(word))
+        own, places = (
+            [span for item in items if (span := check_amount(mistakes, tested, word, *item))]
+            for items in (said.sources, said.places)
+        )
+        for item, written in zip(said.sources, said.alone, strict=True):
+            span = find_span(tested, word, *item)
             if span and written:
                 logprob = tested.of_word(word, tested.alone(span.tokens))
-                check_probability(mistakes, f"p without {span.tokens} alone", written, logprob)
-        _check_all(mistakes, tested, word, own, more)
-        if is_several:
-            tokens = {i for span in own for i in span.tokens}
+                check_probability(mistakes, f"p without {item[1]!r} alone", written, logprob)
+        check_all(mistakes, tested, word, own, said.more, places)
+        if places:
+            tokens = {i for span in (*own, *places) for i in span.tokens}
             effect = tested.effect(word, tested.with_copies(tokens))
             mistakes.claim(effect < -HALF, f"all of them hidden, ln p changes by {effect:.2f}")
         if through:
             _check_through(mistakes, tested, word, through)
 
-    return for_each_word(match[1], tested, check)
+    return for_each_word(said.word, tested, check)
 
 
 def _judge_shared(match: re.Match[str], tested: Tested) -> Mistakes:
@@ -140,8 +166,8 @@ def _judge_shared(match: re.Match[str], tested: Tested) -> Mistakes:
             word: AnswerWord, mistakes: Mistakes, written: str = written, amount: str = amount
         ) -> None:
             check_probability(mistakes, f"p({word.text})", written, tested.of_word(word))
-            span = _check_amount(mistakes, tested, word, match[3], match[4], amount)
-            _check_all(mistakes, tested, word, [span] if span else [], 0, only_needed=True)
+            span = check_amount(mistakes, tested, word, match[3], match[4], amount)
+            check_all(mistakes, tested, word, [span] if span else [], 0)
 
         one = for_each_word(name, tested, check)
         all_mistakes.all += one.all
@@ -162,7 +188,7 @@ def find_span(
     return min(tested.named(name, kind), key=distance, default=None)
 
 
-def _check_amount(
+def check_amount(
     mistakes: Mistakes, tested: Tested, word: AnswerWord, kind: str, name: str, written: str
 ) -> Span | None:
     """Check the probability without a span; return the span."""
@@ -175,20 +201,21 @@ def _check_amount(
     return span
 
 
-def _check_all(
-    mistakes: Mistakes, tested: Tested, word: AnswerWord, spans: Sequence[Span], more: int, *,
-    only_needed: bool = False,
+def check_all(
+    mistakes: Mistakes, tested: Tested, word: AnswerWord, spans: Sequence[Span], more: int,
+    places: Sequence[Span] = (),
 ) -> None:  # fmt: skip
-    """Check that the word rests on what is named, the strongest first, and on nothing else.
+    """Check that a word rests on the spans, the strongest first, and on no other.
 
-    only_needed: whether each must be a source by itself, and not one of several.
+    places: spans that could replace each other, or one of the sources.
     """
     for span in spans:
         reason = why_not_needed(tested, word, span)
-        others = [one for one in spans if one != span]
-        if reason and not only_needed and not why_not_also_there(tested, word, span, others):
-            reason = ""
         mistakes.claim(not reason, f"{tested.text(span)!r} is no source: {reason}")
+    for span in places:
+        others = [one for one in (*spans, *places) if one != span]
+        reason = why_not_also_there(tested, word, span, others)
+        mistakes.claim(not reason, f"{tested.text(span)!r} is no other place: {reason}")
     effects = [tested.effect(word, tested.with_copies(span.tokens)) for span in spans]
     mistakes.claim(largest_first(effects), "they are in another order")
     others = [
@@ -219,64 +246,3 @@ def _check_through(
         direct >= -HALF or bool(why_not_needed(tested, word, span)), f"{match[2]!r} is a source"
     )
     mistakes.numbers.append(f"direct {direct:.2f}, total {effect:.2f}")
-
-
-def _tested(finding: Finding, evidence: Evidence) -> Verdict | None:
-    """Judge the finding `tested`: what a word needs, with its controls."""
-    text, tested = finding["text"], tested_of(evidence)
-    match = _NEEDS.match(text)
-    if match is None:
-        return None
-
-    def check(word: AnswerWord, mistakes: Mistakes) -> None:
-        check_probability(mistakes, f"p({word.text})", match[2], tested.of_word(word))
-        left = re.search(r"\. ([\d,]+) parts? not tested\.", text)
-        many, untested = number_of(match[4]), number_of(left[1]) if left else 0
-        known = len(tested.effects)
-        mistakes.claim(many <= known <= many + untested, f"there are {known} parts")
-        spans = []
-        for one in _NEEDED.finditer(text):
-            is_id = any(s.level == "segment" and is_cut(one[1], s.id) for s in tested.spans)
-            kind = "passage" if is_id else ""
-            span = _check_amount(mistakes, tested, word, kind, one[1], one[2])
-            if span is not None:
-                spans.append(span)
-                _check_control(mistakes, tested, word, span, one)
-        more = re.search(r"\) and ([\d,]+) more\.", text)
-        extra = number_of(more[1]) if more else 0
-        count = 0 if match[3].startswith("none") else number_of(match[3].split()[0])
-        mistakes.claim(count == len(spans) + extra, f"it names {len(spans)} and {extra} more")
-        _check_all(mistakes, tested, word, spans, extra)
-        _check_against(mistakes, tested, word, text)
-        is_main = word.start <= decisive(evidence)[0] < word.stop
-        mistakes.claim(is_main or word in tested.decisive, f"{word.text!r} is not decisive")
-        mistakes.claim(finding["position"] == tested.prompt + word.start, "another position")
-
-    return for_each_word(match[1], tested, check).verdict(finding)
-
-
-def _check_control(
-    mistakes: Mistakes, tested: Tested, word: AnswerWord, span: Span, match: re.Match[str]
-) -> None:
-    """Check that a written control is one of runs as long."""
-    control = tested.control(span, word)
-    if match[3] is None or not len(control):
-        mistakes.claim(match[3] is None, "there are no runs as long")
-        return
-    ends = [math.exp(min(0.0, tested.of_word(word) + e)) for e in (control[0], control[-1])]
-    low, high = (float(match[i].strip("<> ")) for i in (3, 4))
-    is_inside = ends[0] - 0.02 <= low <= high <= ends[1] + 0.02
-    mistakes.claim(is_inside, f"runs as long give {ends[0]:.3f} to {ends[1]:.3f}")
-    mistakes.numbers.append(f"{len(control)} runs as long {ends[0]:.3f} to {ends[1]:.3f}")
-
-
-def _check_against(mistakes: Mistakes, tested: Tested, word: AnswerWord, text: str) -> None:
-    """Check which spans make a word more probable when they are hidden."""
-    match = _AGAINST.search(text)
-    for _, name in re.findall(NAME, match[1]) if match else ():
-        own = [s for s in tested.effects if is_cut(name, tested.text(s)) or is_cut(name, s.id)]
-        best = max((tested.effect(word, tested.with_copies(s.tokens)) for s in own), default=0.0)
-        mistakes.claim(best > HALF, f"{name!r} changes ln p by {best:.2f}")
-
-
-CHECKS: dict[str, Check] = {"tested": _tested}
