@@ -88,7 +88,7 @@ def expected(spans: int, copies: int, layers: int, *, lengths: int, evidence: in
     direct += lengths * DRAWS
     direct += evidence or spans  # a round of `also there`
     direct += _SOURCES * layers
-    direct += min(_SOURCES, evidence)  # each passage alone
+    direct += min(STRONGEST + _SOURCES, evidence)  # each passage alone
     batches = 6 + lengths + layers.bit_length()
     return Workload(direct, min(spans, _TOTALS), batches)
 

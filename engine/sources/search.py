@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -229,9 +230,12 @@ class Search:
             {window: values for window, values in own.items() if np.isfinite(values).all()},
         )
         wanted = [(one, draws.draws_for(one.span)) for one in self.strongest()]
+        wanted = [(one, windows) for one, windows in wanted
+                  if self.strength(one) >= self.floor or effects.has(windows)]  # fmt: skip
+        counted = [windows for _, windows in wanted if len(windows) >= LEAST_DRAWS]
+        effects.test(list(dict.fromkeys(chain.from_iterable(counted))))  # all of them in one batch
         for one, windows in wanted:
-            if self.strength(one) >= self.floor or effects.has(windows):
-                one.control = effects.control(windows, self.word_effects, len(self.words))
+            one.control = effects.control(windows, self.word_effects, len(self.words))
 
 
 class WindowEffects:
@@ -246,11 +250,15 @@ class WindowEffects:
         """Return whether all windows are tested already."""
         return all(window in self._effects for window in windows)
 
-    def of(self, windows: Sequence[Window]) -> Array:
-        """Return the effect of each window on each step, [window, step]."""
+    def test(self, windows: Sequence[Window]) -> None:
+        """Test the windows that were not tested yet."""
         new = [window for window in windows if window not in self._effects]
         if new:
             self._effects |= dict(zip(new, self._test(new), strict=True))
+
+    def of(self, windows: Sequence[Window]) -> Array:
+        """Return the effect of each window on each step, [window, step]."""
+        self.test(windows)
         return np.stack([self._effects[window] for window in windows])
 
     def control(
