@@ -150,9 +150,9 @@ def compare(rivals: Rivals, methods: list[str], cases: list[Case], path: Path) -
     first = sum(0 in case["true"] for case in cases)
     print(f"| always the first passage | {first} of {len(cases)} | | | | |", flush=True)
     for method in methods:
-        known = {line["name"] for line in lines_of(path, method, cases)}
+        names = {line["name"] for line in lines_of(path, method, cases)}
         try:
-            if left := [case for case in cases if case["name"] not in known]:
+            if left := [case for case in cases if case["name"] not in names]:
                 rivals.run(method, left, path)
         except RuntimeError as error:
             print(f"| {method} | {error} | | | | |", flush=True)

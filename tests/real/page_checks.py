@@ -18,6 +18,7 @@ from real.rules import decisive, settling_layer
 from real.source_checks import (
     NAME,
     P,
+    check_left,
     check_probability,
     for_each_word,
     judge_rests,
@@ -105,8 +106,8 @@ def _of_template(name: str, written: str, evidence: Evidence, *, is_needed: bool
     cuts = _template_cuts(tested)
 
     def check(word: AnswerWord, mistakes: Mistakes) -> None:
-        check_probability(mistakes, f"p({word.text})", written, tested.of_word(word, cuts))
         effect = tested.effect(word, cuts)
+        check_left(mistakes, f"p({word.text})", written, effect, tested.of_word(word))
         mistakes.claim((effect < -HALF) == is_needed, f"without the template {effect:.2f}")
 
     return for_each_word(name, tested, check)
@@ -136,15 +137,15 @@ def _origin(match: re.Match[str], evidence: Evidence) -> Mistakes | None:
     def check(word: AnswerWord, mistakes: Mistakes) -> None:
         mistakes.claim(bool(tested.tokens_of("evidence")), "the prompt has no passages")
         hidden = tested.hidden_evidence(word)
-        check_probability(mistakes, f"p({word.text})", written, tested.of_word(word, hidden))
         effect = tested.effect(word, hidden)
+        check_left(mistakes, f"p({word.text})", written, effect, tested.of_word(word))
         mistakes.claim((where == "the passages") == (effect < -HALF), f"{effect:.2f} without")
         if enough is None:
             return
         own = {span: tested.effect(word, tested.only(span)) for span in tested.named(passage, kind)}
         mistakes.claim(bool(own), f"no part {passage!r} was tested")
         best = max(own.values(), default=-math.inf)
-        check_probability(mistakes, f"with {passage!r} alone", enough, best + tested.of_word(word))
+        check_left(mistakes, f"with {passage!r} alone", enough, best, tested.of_word(word))
         mistakes.claim(best > -HALF, f"{passage!r} alone changes ln p by {best:.2f}")
         passages = [s for s in tested.effects if s.role == "evidence"]
         others = sum(tested.effect(word, tested.only(span)) > -HALF for span in passages)

@@ -17,7 +17,7 @@ from real.source_rules import (
 from real.tested import HALF, AnswerWord, Tested, largest_first
 from real.verdict import Mistakes
 
-P = r"((?:[<>] )?[\d.]*\d)"
+P = r"((?:[<>] )?[\d.]*\d|[−+][\d.]+ nats)"  # a change where both are near 0
 NAME = (
     r"(?:(the message|the paragraph|the sentence|the question|passage|segment) )?“([^”]*)”"
 )  # fmt: skip
@@ -42,6 +42,7 @@ _THROUGH = re.compile(
     rf"; {NAME}(?: and ([\d,]+) more)? acts? through other tokens "
     rf"\({P} when hidden from them too\)"
 )
+_AGAINST = re.compile(rf"; {NAME}(?: and ([\d,]+) more)? works? against it \({P} when hidden\)")
 
 
 def number_of(text: str) -> int:
@@ -58,6 +59,16 @@ def check_probability(mistakes: Mistakes, name: str, written: str, logprob: floa
         mistakes.claim(own > 0.9999, f"{name} is {own:.6f}")
     else:
         mistakes.number(name, written, own)
+
+
+def check_left(mistakes: Mistakes, name: str, written: str, effect: float, logprob: float) -> None:
+    """Check what is left of a word after a change: its probability, or the change in nats."""
+    if written.endswith(" nats"):
+        mistakes.number(name, written[1:-5], abs(effect))
+        mistakes.claim((effect < 0) == (written[0] == "−"), f"{name} changes by {effect:.2f}")
+        mistakes.claim(math.exp(logprob) < 5.5e-4, f"p is {math.exp(logprob):.4f} without that")
+    else:
+        check_probability(mistakes, name, written, logprob + effect)
 
 
 def for_each_word(
@@ -105,16 +116,16 @@ def _read(head: str, also: re.Match[str] | None) -> _Said | None:
     if match := _SEVERAL.fullmatch(head):
         return _Said(match[1], match[2], [], _items(match[3], match[4]), [], _more(match[3]))
     if match := _RESTS.fullmatch(head):
-        found = [] if match[3].startswith("no single part") else list(_ITEM.finditer(match[3]))
-        items = [(one[1], one[2], one[3]) for one in found]
-        alone = [one[4] or "" for one in found]
+        matches = [] if match[3].startswith("no single part") else list(_ITEM.finditer(match[3]))
+        items = [(one[1], one[2], one[3]) for one in matches]
+        alone = [one[4] or "" for one in matches]
         return _Said(match[1], match[2], items, places, alone, more + _more(match[3]))
     return None
 
 
 def _items(names: str, amounts: str) -> list[tuple[str, str, str]]:
-    found = zip(re.findall(NAME, names), re.findall(P, amounts), strict=False)
-    return [(kind, name, amount) for (kind, name), amount in found]
+    pairs = zip(re.findall(NAME, names), re.findall(P, amounts), strict=False)
+    return [(kind, name, amount) for (kind, name), amount in pairs]
 
 
 def _more(text: str) -> int:
@@ -126,33 +137,41 @@ def judge_rests(text: str, tested: Tested) -> Mistakes | None:
     """Judge a sentence about what words rest on; None for a sentence of another form."""
     if match := _SHARED.fullmatch(text):
         return _judge_shared(match, tested)
+    against = _AGAINST.search(text)
+    text = text[: against.start()] if against else text
     through = _THROUGH.search(text)
     head = text[: through.start()] if through else text
     also = _ALSO.search(head)
-    said = _read(head[: also.start()] if also else head, also)
-    if said is None:
+    sentence = _read(head[: also.start()] if also else head, also)
+    if sentence is None:
         return None
 
     def check(word: AnswerWord, mistakes: Mistakes) -> None:
-        check_probability(mistakes, f"p({word.text})", said.probability, tested.of_word(word))
+        check_probability(mistakes, f"p({word.text})", sentence.probability, tested.of_word(word))
         own, places = (
             [span for item in items if (span := check_amount(mistakes, tested, word, *item))]
-            for items in (said.sources, said.places)
+            for items in (sentence.sources, sentence.places)
         )
-        for item, written in zip(said.sources, said.alone, strict=True):
+        for item, written in zip(sentence.sources, sentence.alone, strict=True):
             span = find_span(tested, word, *item)
             if span and written:
-                logprob = tested.of_word(word, tested.alone(span.tokens))
-                check_probability(mistakes, f"p without {item[1]!r} alone", written, logprob)
-        check_all(mistakes, tested, word, own, said.more, places)
+                effect = tested.effect(word, tested.alone(span.tokens))
+                left = f"p without {item[1]!r} alone"
+                check_left(mistakes, left, written, effect, tested.of_word(word))
+        check_all(mistakes, tested, word, own, sentence.more, places)
         if places:
             tokens = {i for span in (*own, *places) for i in span.tokens}
             effect = tested.effect(word, tested.with_copies(tokens))
             mistakes.claim(effect < -HALF, f"all of them hidden, ln p changes by {effect:.2f}")
         if through:
             _check_through(mistakes, tested, word, through)
+        if against:
+            kind, name, _, written = against.groups()
+            span = check_amount(mistakes, tested, word, kind, name, written)
+            gain = tested.effect(word, tested.with_copies(span.tokens)) if span else 0.0
+            mistakes.claim(gain > HALF, f"{name!r} changes ln p by {gain:.2f}")
 
-    return for_each_word(said.word, tested, check)
+    return for_each_word(sentence.word, tested, check)
 
 
 def _judge_shared(match: re.Match[str], tested: Tested) -> Mistakes:
@@ -179,10 +198,12 @@ def find_span(
     tested: Tested, word: AnswerWord, kind: str, name: str, written: str, *, total: bool = False
 ) -> Span | None:
     """Return the span of a name; of several the one whose probability is nearest to the written."""
-    value = float(written.strip("<> "))
+    value = float(written.strip("<> +").replace("−", "-").removesuffix(" nats"))
 
     def distance(span: Span) -> float:
         cuts = tested.total(span) if total else tested.with_copies(span.tokens)
+        if written.endswith(" nats"):
+            return abs(tested.effect(word, cuts) - value)
         return abs(math.exp(min(0.0, tested.of_word(word, cuts))) - value)
 
     return min(tested.named(name, kind), key=distance, default=None)
@@ -196,8 +217,8 @@ def check_amount(
     if span is None:
         mistakes.claim(False, f"no part {name!r} was tested")
         return None
-    logprob = tested.of_word(word, tested.with_copies(span.tokens))
-    check_probability(mistakes, f"p without {name!r}", written, logprob)
+    effect = tested.effect(word, tested.with_copies(span.tokens))
+    check_left(mistakes, f"p without {name!r}", written, effect, tested.of_word(word))
     return span
 
 
@@ -234,9 +255,9 @@ def _check_through(
     if span is None:
         mistakes.claim(False, f"no part {match[2]!r} was tested")
         return
-    logprob = tested.of_word(word, tested.total(span))
-    check_probability(mistakes, f"p without {match[2]!r} anywhere", match[4], logprob)
-    effect = logprob - tested.of_word(word)
+    effect = tested.effect(word, tested.total(span))
+    left = f"p without {match[2]!r} anywhere"
+    check_left(mistakes, left, match[4], effect, tested.of_word(word))
     direct = tested.effect(word, tested.with_copies(span.tokens))
     mistakes.claim(effect < -HALF, f"{match[2]!r} changes ln p by {effect:.2f} in total")
     control = total_control(tested, word, span)

@@ -75,11 +75,11 @@ class Tested:
     def decisive(self) -> list[AnswerWord]:
         """The content words that do not stand in what asks; all of them, or all words."""
         content = [word for word in self.words if self.content(word)]
-        asked = {
+        question = {
             key for i, role in enumerate(self.roles) if role == "asks"
             for key in self.evidence.words.any_keys(i)
         }  # fmt: skip
-        new = [word for word in content if word.key not in asked]
+        new = [word for word in content if word.key not in question]
         return new or content or [word for word in self.words if word.key] or self.words
 
     @cached_property

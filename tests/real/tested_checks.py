@@ -23,8 +23,8 @@ _NEEDS = re.compile(
     rf"“([^”]*)” \(p =? ?{P}\) needs (none of the|[\d,]+ of) ([\d,]+) parts? of the prompt tested"
 )
 _NEEDED = re.compile(
-    rf"“([^”]*)” \(p =? ?{P} without it; (?:{P} to {P} without (?:([\d,]+) other parts? as long|"
-    rf"others)|no control)\)"
+    rf"“([^”]*)” \((?:p =? ?)?{P} without it; (?:{P} to {P} without "
+    rf"(?:([\d,]+) other parts? as long|others)|no control)\)"
 )
 _AGAINST = re.compile(
     rf" ((?:{NAME}(?:, | and )?)+)(?: and ([\d,]+) more)? works? against it\.$"
@@ -42,8 +42,8 @@ def _tested(finding: Finding, evidence: Evidence) -> Verdict | None:
         check_probability(mistakes, f"p({word.text})", match[2], tested.of_word(word))
         left = re.search(r"\. ([\d,]+) parts? not tested\.", text)
         many, untested = number_of(match[4]), number_of(left[1]) if left else 0
-        known = len(tested.effects)
-        mistakes.claim(many <= known <= many + untested, f"there are {known} parts")
+        count_tested = len(tested.effects)
+        mistakes.claim(many <= count_tested <= many + untested, f"there are {count_tested} parts")
         spans = []
         for one in _NEEDED.finditer(text):
             is_id = any(s.level == "segment" and is_cut(one[1], s.id) for s in tested.spans)
@@ -75,7 +75,11 @@ def _check_control(
         mistakes.claim(match[3] is None, "there are no runs as long")
         return
     ends = [math.exp(min(0.0, tested.of_word(word) + e)) for e in (control[0], control[-1])]
-    low, high = (float(match[i].strip("<> ")) for i in (3, 4))
+    if match[3].endswith(" nats"):
+        ends = [float(control[0]), float(control[-1])]
+    low, high = (
+        float(match[i].strip("<> +").replace("−", "-").removesuffix(" nats")) for i in (3, 4)
+    )
     is_inside = ends[0] - 0.02 <= low <= high <= ends[1] + 0.02
     mistakes.claim(is_inside, f"runs as long give {ends[0]:.3f} to {ends[1]:.3f}")
     mistakes.numbers.append(f"{len(control)} runs as long {ends[0]:.3f} to {ends[1]:.3f}")
