@@ -20,7 +20,8 @@ def observe_tested(trace: Trace) -> Observation | None:
     if sources is None:
         return None
     word = sources.main
-    own = word.sources
+    own = [one for one in word.sources if one.label == "source"]
+    places = len(word.sources) - len(own)
     tested = count(sources.tested, "part")
     name = f"{quoted(word.text)} ({equals_probability(word.probability)})"
     if own:
@@ -29,7 +30,8 @@ def observe_tested(trace: Trace) -> Observation | None:
         text = f"{name} needs {len(own):,} of {tested} of the prompt tested: "
         text += f"{join_words(parts)}{more}."
     else:
-        text = f"{name} needs none of the {tested} of the prompt tested."
+        text = f"{name} needs none of the {tested} of the prompt tested"
+        text += f"; {places:,} of them can replace each other." if places > 1 else "."
     left = sum(effect.label == "not tested" for effect in word.effects)
     if left:
         text += f" {count(left, 'part')} not tested."

@@ -131,6 +131,18 @@ def test_the_finding_comes_first_and_has_controls():
     assert not finding.is_found
 
 
+def test_the_finding_does_not_need_what_another_part_can_replace():
+    source, copy = (_passage(5, -4.0, "source", "one"), _passage(7, -0.01, "also there", "two"))
+    text = observe(with_sources(answered(), [source, copy], ["Canberra"]))[0].text
+    assert "needs 1 of 2 parts of the prompt tested: “one” (" in text
+    assert "two" not in text
+    copies = [copy, _passage(9, -0.02, "also there", "three")]
+    text = observe(with_sources(answered(), copies, ["Canberra"]))[0].text
+    assert (
+        "needs none of the 2 parts of the prompt tested; 2 of them can replace each other." in text
+    )
+
+
 def test_the_section_says_how_it_was_tested():
     text = source_sentences(read_sources(capital()), LAYERS)
     assert (
