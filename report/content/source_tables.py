@@ -73,6 +73,7 @@ def _changes(versus: str) -> list[tuple[Column, _Read]]:
     return [
         (column("hidden"), lambda _, one: _nats(one.hidden)),
         (column("alone"), lambda _, one: _nats(one.alone) if one.has_copies else ""),
+        (column("its copies alone"), lambda _, one: _copies(one)),
         (column("control 5 %", _NO_CONTROL), lambda _, one: _nats(one.low)),
         (column("control 95 %", _NO_CONTROL), lambda _, one: _nats(one.high)),
         (column("from the prompt too"), lambda _, one: _nats(one.total)),
@@ -98,6 +99,11 @@ def _others() -> list[tuple[Column, _Read]]:
 
 def _p(word: TestedWord, effect: float) -> Cell:
     return probability(word.changed(effect)) if np.isfinite(effect) else None
+
+
+def _copies(effect: Effect) -> Cell:
+    """Return what the copies do alone, measured where they make the difference."""
+    return _nats(effect.copies) if np.isfinite(effect.copies) else ""
 
 
 def _nats(value: float) -> Cell:

@@ -24,8 +24,9 @@ _MARKS = (
 )
 _COLUMNS = (
     "word", "p", "part", "first position", "positions", "role", "result",
-    "change with copies (nats)", "change alone (nats)", "change in the prompt too (nats)",
-    "change when removed (nats)", "control 5 % (nats)", "control 95 % (nats)",
+    "change with copies (nats)", "change alone (nats)", "change of its copies alone (nats)",
+    "change in the prompt too (nats)", "change when removed (nats)",
+    "control 5 % (nats)", "control 95 % (nats)",
     "control in the prompt too 5 % (nats)", "control in the prompt too 95 % (nats)", "draws",
     "change against the other text (nats)",
 )  # fmt: skip
@@ -50,8 +51,8 @@ def _lines(sources: Sources) -> Iterator[Line]:
         for one in word.effects:
             span = one.span
             values = (
-                one.hidden, one.alone, one.total, one.removed, one.low, one.high, one.total_low,
-                one.total_high,
+                one.hidden, one.alone, one.copies, one.total, one.removed,
+                one.low, one.high, one.total_low, one.total_high,
             )  # fmt: skip
             yield (
                 word.text, word.probability, span.name, span.start, span.stop - span.start,

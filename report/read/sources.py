@@ -145,9 +145,9 @@ class _Words:
 
     def _effects(self, index: int, steps: slice) -> Iterator[Effect]:
         group, many = self._group, len(self._spans)
-        hidden, alone, total, removed, enough = (
+        hidden, alone, copies, total, removed, enough = (
             self._sums(f"effect_{name}", steps, many)
-            for name in ("with_copies", "direct", "total", "remove", "sufficient")
+            for name in ("with_copies", "direct", "copies", "total", "remove", "sufficient")
         )
         for other in (alone, removed):
             hidden = np.where(np.isfinite(hidden), hidden, other)
@@ -161,9 +161,9 @@ class _Words:
             label = LABELS[labels[i]] if 0 <= labels[i] < len(LABELS) else LABELS[_UNTESTED]
             own = from_layer[i] if len(from_layer[i]) == len(self._entries) else np.zeros(0)
             yield Effect(
-                span, label, float(hidden[i]), float(alone[i]), float(total[i]), float(removed[i]),
-                float(low[i]), float(high[i]), float(total_low[i]), float(total_high[i]),
-                float(enough[i]), _by_entry(self._trace, self._entries, own),
+                span, label, float(hidden[i]), float(alone[i]), float(copies[i]), float(total[i]),
+                float(removed[i]), float(low[i]), float(high[i]), float(total_low[i]),
+                float(total_high[i]), float(enough[i]), _by_entry(self._trace, self._entries, own),
                 _band(self._entries, own, float(hidden[i])),
             )  # fmt: skip
 

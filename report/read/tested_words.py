@@ -74,9 +74,10 @@ class TestedSpan:
 class Effect:
     """What hiding a span does to a word: changes of ln p in nats, and a label of `LABELS`.
 
-    hidden: together with its copies in the answer; alone: without them; total: hidden from the rest
-    of the prompt too; removed: the prompt was read without it. low, high: the 5th and 95th
-    percentile of random spans hidden in the same way; total_low, total_high: the same for total.
+    hidden: together with its copies in the answer; alone: without them; copies: they alone; total:
+    hidden from the rest of the prompt too; removed: the prompt was read without it. low, high: the
+    5th and 95th percentile of random spans hidden in the same way; total_low, total_high: the same
+    for total.
     enough: the change where the answer sees this passage and no other one. reads: the first and the
     last layer, entries along `layer`, in which the answer reads it.
     """
@@ -85,6 +86,7 @@ class Effect:
     label: str
     hidden: float
     alone: float
+    copies: float
     total: float
     removed: float
     low: float

@@ -29,6 +29,7 @@ def test_the_values_are_one_line_per_word_and_part():
     by_part = {line["part"]: line for line in own}
     assert by_part["capital"]["result"] == "source"
     assert float(by_part["capital"]["change with copies (nats)"]) == pytest.approx(-6.477, abs=1e-3)
+    assert by_part["capital"]["change of its copies alone (nats)"] == ""  # not measured
     assert by_part["of"]["change with copies (nats)"] == ""  # not tested, and not zero
 
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from answers import answered
+from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.redaction import redact
 from attentropy.report.compare.difference import compare
+from attentropy.report.content.source_tables import source_tables
 from attentropy.report.read.sources import read_sources
 from attentropy.report.read.tested_words import HALF
 from sourced import NAN, Made, capital, with_sources, word_span
@@ -141,3 +143,19 @@ def test_totals_have_their_own_control_and_removal_is_no_hiding():
     one = read_sources(trace).main.sources[0]
     assert (one.low, one.total_low) == pytest.approx((-0.2, -0.3))
     assert (one.removed, one.hidden) == pytest.approx((-2, np.log(0.001 / 0.65)))
+
+
+def test_what_copies_do_alone_is_read_where_it_was_measured():
+    trace = capital()
+    values = np.full((trace.sources.sizes["span"], trace.sources.sizes["step"]), NAN)
+    values[1] = -0.25
+    sources = trace.sources.assign(effect_copies=(("span", "step"), values))
+    word = read_sources(Trace(trace.dataset, sources)).main
+    effects = {one.span.index: one.copies for one in word.effects}
+    assert effects.pop(1) == pytest.approx(-0.5)  # of two tokens
+    assert np.isnan(list(effects.values())).all()
+    (table,) = source_tables(read_sources(Trace(trace.dataset, sources)), ["0"] * 6).values()
+    names = [column.name for column in table.columns]
+    assert [row[names.index("its copies alone")] for row in table.rows].count("−0.500") == 1
+    (table,) = source_tables(read_sources(trace), ["0"] * 6).values()
+    assert "its copies alone" not in [column.name for column in table.columns]
