@@ -10,9 +10,10 @@ from attentropy.engine.sources.spans import MANY
 
 STRONGEST = 8  # spans that get controls, a test of their total effect, and refinement
 LAYERED = 4  # sources that are hidden layer by layer
-# The most rows of one pass, all variants together, and the bytes of its logits.
-PASS_ROWS = 1024
-LOGIT_BYTES = 128 << 20
+# The most rows of one pass, all variants together, and the bytes of its logits. A pass then takes
+# no more memory than a run over a prompt of a few hundred tokens; its weights are read once more.
+PASS_ROWS = 256
+LOGIT_BYTES = 64 << 20
 # What is usual: sources, lengths of the strongest spans, spans that are tested for their total
 # effect, readings of these that share a pass.
 _SOURCES, _LENGTHS, _TOTALS = 2, 4, 12

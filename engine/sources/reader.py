@@ -37,7 +37,7 @@ class HiddenReader:
 
     def __init__(
         self, loaded: LoadedModel, ids: Sequence[int], prompt_tokens: int, *,
-        cache: Any = None, chunk: int = cost.PASS_ROWS,
+        cache: Any = None, chunk: int = 1024,
     ) -> None:  # fmt: skip
         if not 0 < prompt_tokens < len(ids):
             raise ValueError(f"{prompt_tokens} tokens of a prompt, {len(ids)} with the answer")
