@@ -33,9 +33,11 @@ def random_span(rng: np.random.Generator, tokens: int, stop: int) -> tuple[int, 
 def tiny(name: str, **config: Any) -> Any:
     """Return a tiny random model of a class in float32, as a reader takes it."""
     cls = find_class(name)
-    if not config:
-        return SimpleNamespace(model=tiny_model(cls))
     plain = tiny_model(cls)
+    if getattr(plain.config, "attn_logit_softcapping", None):
+        plain.set_attn_implementation("eager")  # earlier SDPA of transformers leaves out the cap
+    if not config:
+        return SimpleNamespace(model=plain)
     vars_of = plain.config.to_dict() | config
     torch.manual_seed(0)
     return SimpleNamespace(model=cls(type(plain.config)(**vars_of)).eval())

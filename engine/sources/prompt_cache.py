@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import BaseQuantizedLayer, DynamicLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from attentropy.engine.attention.ignored import without_recording
 from attentropy.engine.attention.probe import MODEL_ERRORS, outputs
@@ -74,7 +74,8 @@ def with_past(past: Past, tokens: int) -> DynamicCache:
 
 
 def _is_whole(layer: Any, tokens: int) -> bool:
-    if not isinstance(layer, DynamicLayer) or isinstance(layer, BaseQuantizedLayer):
+    # Subclasses may keep keys in another form: quantized ones in fewer bits.
+    if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer):
         return False
     if not layer.is_initialized or layer.keys is None or layer.values is None:
         return False

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from transformers import DynamicCache
-from transformers.cache_utils import BaseQuantizedLayer
+from transformers.cache_utils import QuantizedLayer
 
 import dense_hiding as dense
 from attentropy.engine.errors import AttentropyError
@@ -27,10 +27,10 @@ def ids():
     return dense.random_ids(5)
 
 
-class Rounded(BaseQuantizedLayer):
+class Rounded(QuantizedLayer):
     """A layer that keeps keys in fewer bits."""
 
-    def _quantize(self, tensor):
+    def _quantize(self, tensor, axis):
         return tensor
 
     def _dequantize(self, q_tensor):
