@@ -26,7 +26,7 @@ _FUNCTION_WORDS = {
         per quite rather really same shall she she'd she'll she's should shouldn't since so
         some such than that that's the their theirs them then there there's therefore these
         they they'd they'll they're they've this those though through thus to too toward
-        towards under until up upon us used very was wasn't we we'd we'll we're we've were
+        towards under until up upon us used using very was wasn't we we'd we'll we're we've were
         weren't what what's when when's where which while who whose why will with within
         without won't would wouldn't yet you you'd you'll you're you've your yours
     """,
