@@ -7,12 +7,11 @@ word of the question alone changes little.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from itertools import pairwise
 
 import numpy as np
 
 from attentropy.engine.sources.hiding import Interval, Variant
-from attentropy.engine.sources.layout import ASKS, TEMPLATE, Layout, token_roles
+from attentropy.engine.sources.layout import ASKS, TEMPLATE, Layout, runs, token_roles
 from attentropy.engine.sources.words import AnswerWord
 from attentropy.engine.trace.content_words import content_keys
 
@@ -66,13 +65,6 @@ class Hiding:
     def with_copies(self, tokens: Sequence[int], layers: Layers = None) -> Variant:
         """Return the variant that hides tokens together with their copies."""
         return self.direct(tokens, layers) + self.copies(tokens, layers)
-
-
-def runs(tokens: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the runs [start, stop) of consecutive tokens, in order."""
-    own = sorted(set(tokens))
-    starts = [i for i, token in enumerate(own) if not i or token != own[i - 1] + 1]
-    return [(own[a], own[b - 1] + 1) for a, b in pairwise([*starts, len(own)]) if a < b]
 
 
 def widest(values: np.ndarray, count: int) -> list[int]:

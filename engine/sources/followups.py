@@ -9,12 +9,10 @@ import numpy as np
 
 from attentropy.engine.sources.controls import TOTAL_DRAWS
 from attentropy.engine.sources.cost import LAYERED
-from attentropy.engine.sources.labels import is_below, is_own
+from attentropy.engine.sources.labels import BAND, is_below, is_own
 from attentropy.engine.sources.layout import EVIDENCE, TEMPLATE, token_roles
 from attentropy.engine.sources.search import Search, Tested, WindowEffects
 from attentropy.engine.trace.types import Array
-
-BAND = (0.8, 0.2)  # of a source's effect: left where it is still to be read, and where it was
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from attentropy.engine.trace.sources import LABELS
 ) = range(len(LABELS))  # fmt: skip
 HALF = math.log(2)  # an effect below −ln 2 makes the word less than half as probable
 FLOOR = 0.1  # nats: no smaller effect counts
+BAND = (0.8, 0.2)  # of a source's effect: left where it is still to be read, and where it was
 _TIMES_NOISE = 3
 
 

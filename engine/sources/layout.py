@@ -137,7 +137,7 @@ def _divide_last_message(layout: Layout, is_word: Sequence[bool], names: list[st
     own = [i for i, word in enumerate(is_word) if word and names[i] != INSTRUCTION]
     last = max(map(layout.message_of, own), default=-1)
     of_message = [i for i in own if layout.message_of(i) == last]
-    parts = [part for run in _runs(of_message) for part in _paragraphs(layout, run)]
+    parts = [part for run in runs(of_message) for part in _paragraphs(layout, run)]
     texts = [layout.text(a, b) for a, b in parts]
     is_source = [
         bool(layout.segment_of(a)) or (is_item(text) and not is_question(text))
@@ -161,10 +161,11 @@ def _divide_last_message(layout: Layout, is_word: Sequence[bool], names: list[st
             names[slice(*parts[i])] = [INSTRUCTION] * (parts[i][1] - parts[i][0])
 
 
-def _runs(tokens: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the runs [start, stop) of consecutive tokens."""
-    starts = [i for i, token in enumerate(tokens) if not i or token != tokens[i - 1] + 1]
-    return [(tokens[a], tokens[b - 1] + 1) for a, b in pairwise([*starts, len(tokens)])]
+def runs(tokens: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the runs [start, stop) of consecutive tokens, in order."""
+    own = sorted(set(tokens))
+    starts = [i for i, token in enumerate(own) if not i or token != own[i - 1] + 1]
+    return [(own[a], own[b - 1] + 1) for a, b in pairwise([*starts, len(own)]) if a < b]
 
 
 def _paragraphs(layout: Layout, run: tuple[int, int]) -> list[tuple[int, int]]:

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from attentropy.engine.sources.labels import HALF
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.findings.finding import quoted
 from attentropy.report.read.sources import read_sources
 from attentropy.report.read.tested_words import (
-    HALF,
     Effect,
     Sources,
     TestedSpan,

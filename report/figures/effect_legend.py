@@ -10,7 +10,7 @@ from attentropy.report.figures.marks import MUTED, SPECK, dataset, rule
 from attentropy.report.figures.specification import VegaLite, layer, specification
 from attentropy.report.palette import LIGHT
 
-_LEFT, _RIGHT = 90, 230  # pixels between which the colours lie; their ends are named beside them
+_LEFT, _RIGHT = 90, 230  # pixels between which the colours lie; their ends are named next to them
 _WIDTH, _HEIGHT = 414, 12
 _SWATCH = 338  # the left edge of the sample of what was not tested
 _PADDING = {"left": 1, "right": 1, "top": 2, "bottom": 1}

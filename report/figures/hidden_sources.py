@@ -62,6 +62,10 @@ class HiddenWord:
     probability: float
     columns: tuple[HiddenColumn, ...]
 
+    def kind(self, p: float | None) -> str:
+        """Return what is left of the word at a probability: "kept", "lost" or "untested"."""
+        return "untested" if p is None else "lost" if p < self.probability / 2 else "kept"
+
 
 def short_name(name: str) -> str:
     """Return a name cut to the width of a column."""
@@ -102,12 +106,11 @@ def _cells(
     edges, rows = layout.edges, []
     for r, p in enumerate(column.probabilities):
         has_room = p is not None and not layout.is_thin(r) and has_text(layout, r, size)
-        kind = "untested" if p is None else "lost" if p < word.probability / 2 else "kept"
         rows.append({
             "x0": left, "x1": left + HIDDEN,
             "bar": left + (0 if p is None else max(LEAST_BAR, HIDDEN * p)),
             "y0": edges[r], "y1": edges[r + 1], "yc": (edges[r] + edges[r + 1]) / 2,
-            "kind": kind, "text": amount(p) if p is not None and has_room else "",
+            "kind": word.kind(p), "text": amount(p) if p is not None and has_room else "",
         })  # fmt: skip
     return rows
 

@@ -73,11 +73,10 @@ def _add_source(data: dict[str, Rows], word: HiddenWord, column: HiddenColumn, t
     y0, y1 = top + _NAME, top + _NAME + _BAR
     edges = np.linspace(0, _WIDTH, len(column.probabilities) + 1)
     for r, p in enumerate(column.probabilities):
-        kind = "untested" if p is None else "lost" if p < word.probability / 2 else "kept"
         bar = 0 if p is None else max(LEAST_BAR, (_BAR - 2) * p)
         data["bars"].append({
             "x0": round(edges[r], 2), "x1": round(edges[r + 1], 2), "y0": y0, "y1": y1 - 2,
-            "bar": round(y1 - 2 - bar, 2), "kind": kind,
+            "bar": round(y1 - 2 - bar, 2), "kind": word.kind(p),
         })  # fmt: skip
     values = np.array([[np.nan if p is None else p for p in column.probabilities]])
     lines = hatch(values, _ONE_ROW, 0, 1, _WIDTH, _BAR - 2)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from attentropy.engine.sources.labels import HALF
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.findings.finding import Observation, quoted
 from attentropy.report.read.sources import read_sources
-from attentropy.report.read.tested_words import HALF, Effect, TestedWord, quoted_part
+from attentropy.report.read.tested_words import Effect, TestedWord, quoted_part
 from attentropy.report.units import count, equals_probability, join_words
 
 _NAMED = 3

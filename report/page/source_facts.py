@@ -7,10 +7,11 @@ from typing import TypedDict
 
 import numpy as np
 
+from attentropy.engine.sources.labels import HALF
 from attentropy.report.content.source_words import rests_on, span_name
 from attentropy.report.figures.hidden_sources import HiddenWord, amount
 from attentropy.report.figures.sizes import HIDDEN, HIDDEN_GAP
-from attentropy.report.read.tested_words import HALF, Effect, Sources, TestedWord
+from attentropy.report.read.tested_words import Effect, Sources, TestedWord
 from attentropy.report.text import cut
 
 _SHORT = 14  # columns of a short name

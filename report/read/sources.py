@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import xarray as xr
 
+from attentropy.engine.sources.labels import BAND
 from attentropy.engine.trace.content_words import bare_word, content_keys
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.derived import once_per_trace
@@ -27,7 +28,6 @@ from attentropy.report.read.tested_words import (
 from attentropy.report.text import cut, for_sentence
 from attentropy.report.units import count
 
-_KEPT, _LOST = 0.8, 0.2  # of its effect: hidden from later layers on, a source is read there
 _UNTESTED = LABELS.index("not tested")
 _LETTERS = 200  # of the text of a span
 
@@ -204,8 +204,8 @@ def _band(entries: Sequence[int], values: np.ndarray, effect: float) -> tuple[in
         return None
     finite = np.flatnonzero(np.isfinite(values))
     shares = values[finite] / effect
-    strong = finite[np.logical_and.accumulate(shares >= _KEPT)]
-    lost = finite[shares >= _LOST]
+    strong = finite[np.logical_and.accumulate(shares >= BAND[0])]
+    lost = finite[shares >= BAND[1]]
     if not strong.size or not all(end in finite or end == values.size for end in
                                   (strong[-1] + 1, lost[-1] + 1)):  # fmt: skip
         return None

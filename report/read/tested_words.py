@@ -18,7 +18,6 @@ RESTS_ON = LABELS[:2]  # the labels of what a word rests on
 # The labels of what the answer does not read itself, tested in every layer.
 NO_EFFECT = ("through other tokens", "attended, no effect", "no effect")
 _NEAR_0 = 0.0005  # below it a probability is only said to be less than 0.001
-HALF = float(np.log(2))  # nats by which a word's probability is halved
 
 
 @dataclass(frozen=True)

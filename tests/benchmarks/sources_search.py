@@ -6,7 +6,7 @@ that is tested is the fact's word, whatever the model would answer.
 
     python tests/benchmarks/sources_search.py MODEL [--tokens 32768] [--budget SECONDS]
 
-prints the spans that are sources, the readings, their seconds beside the predicted ones, and the
+prints the spans that are sources, the readings, their seconds next to the predicted ones, and the
 peak of the memory.
 """
 

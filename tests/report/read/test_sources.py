@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from answers import answered
+from attentropy.engine.sources.labels import HALF
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.redaction import redact
 from attentropy.report.compare.difference import compare
 from attentropy.report.content.source_tables import source_tables
 from attentropy.report.read.sources import read_sources
-from attentropy.report.read.tested_words import HALF
 from sourced import NAN, Made, capital, with_sources, word_span
 
 
