@@ -25,6 +25,7 @@ from attentropy.report.commands.options import info_options, run_option
 from attentropy.report.commands.output import Facts, answer_facts, json_line, size_of
 from attentropy.report.commands.quantities import TokenCount
 from attentropy.report.commands.source_facts import source_counts
+from attentropy.report.commands.verified import print_verification
 from attentropy.report.text import for_terminal
 from attentropy.report.units import format_bytes
 
@@ -38,11 +39,13 @@ _HELP = """\
 Show versions, devices and the attention implementation of this machine. For a MODEL, show
 its architecture (only its configuration is loaded); with --tokens, the memory, time and disk
 space that a run takes (without MODEL: a run of the embedded model). For a TRACE (`.zarr`,
-`.zarr.zip`, `.partial`) or a saved comparison, show its contents."""
+`.zarr.zip`, `.partial`) or a saved comparison, show its contents; with --verify, check that
+each of its values is one that its definition allows (exit code 1 if one is not)."""
 _EXAMPLES = examples(
     "attentropy info",
     "attentropy info Qwen/Qwen3-0.6B --tokens 128k",
     "attentropy info trace.zarr.zip",
+    "attentropy info trace.zarr.zip --verify",
 )
 
 
@@ -55,14 +58,28 @@ _EXAMPLES = examples(
     "the options of extract below.",
 )  # fmt: skip
 @info_options
+@click.option(
+    "--verify", is_flag=True,
+    help="Check all values of a trace or a saved comparison, and name each that is impossible.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
-    subject: str | None, revision: str | None, tokens: int | None, as_json: bool, **options: Any
+    subject: str | None,
+    revision: str | None,
+    tokens: int | None,
+    verify: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Print facts about this machine, a model or a trace."""
     has_options = any(value not in (None, ()) for value in options.values())
     if has_options and tokens is None:
         raise UsageError("these options need a prompt length; add --tokens N")
+    if verify:
+        if subject is None or tokens is not None or not _is_store(subject):
+            raise UsageError("--verify applies to a trace or a saved comparison")
+        print_verification(Path(subject), as_json=as_json)
+        return
     if subject is None and tokens is None:
         facts = _machine_facts()
     elif subject is not None and _is_store(subject):
