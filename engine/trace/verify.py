@@ -107,9 +107,7 @@ def verify_dataset(
     return result
 
 
-def _verify_variable(
-    variable: xr.Variable, name: str, own: Range, limits: Limits
-) -> Verification:
+def _verify_variable(variable: xr.Variable, name: str, own: Range, limits: Limits) -> Verification:
     faults: list[Fault] = []
     checked = count = 0
     try:

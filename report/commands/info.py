@@ -59,7 +59,8 @@ _EXAMPLES = examples(
 )  # fmt: skip
 @info_options
 @click.option(
-    "--verify", is_flag=True,
+    "--verify",
+    is_flag=True,
     help="Check all values of a trace or a saved comparison, and name each that is impossible.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -19,7 +19,8 @@ TOLERANCE = 1e-4
 _PER_TOKEN = 2e-5
 _HALF_STEP = 2.0**-11  # the largest relative rounding error of float16
 _LARGEST = 2**31 - 1
-_WHOLE_BYTES = 2**26  # of `visible`: up to here it is read once, and kept
+# Of `visible`, parts are read at first; then all of it, which is kept, up to so many bytes.
+_MOST_SLICES, _WHOLE_BYTES = 8, 2**26
 _MOST_NOISE = 1.0  # nats between two readings of the same answer
 _KEYS = 2**18  # of `visible` that are looked at in one go
 
@@ -37,6 +38,11 @@ class Limits:
         self, variables: Mapping[str, xr.Variable], attrs: Mapping[str, Any], *, partial: bool
     ) -> None:
         self._variables, self._attrs, self._partial = variables, attrs, partial
+        self._slices = 0  # parts of `visible` that were read so far
+
+    def __deepcopy__(self, memo: object) -> Limits:
+        """Return these limits: a copy of a dataset reads the same store."""
+        return self
 
     def end(self, end: End, dims: Dims, place: Place) -> Array | float:
         """Return an end of a range; an array that has a length for each of `dims`, or one number.
@@ -133,12 +139,12 @@ class Limits:
         own = self._variables.get("visible")
         if own is None:
             return np.full((layers.size, queries.size), self._tokens, np.float64)
-        if own.nbytes <= _WHOLE_BYTES:
+        self._slices += 1
+        if own.nbytes <= _WHOLE_BYTES and self._slices > _MOST_SLICES:
             counts = own.values[np.ix_(layers, queries)]
         else:
-            first = queries.min(initial=0)
-            counts = own[layers.tolist(), first : queries.max(initial=0) + 1].values
-            counts = counts[:, queries - first]
+            rows, columns = (slice(at[0], at[-1] + 1) for at in (layers, queries))
+            counts = own[rows, columns].values[np.ix_(layers - layers[0], queries - queries[0])]
         is_unknown = counts < (1 if self._partial else 0)
         return np.where(is_unknown, self._tokens, counts).astype(np.float64)
 

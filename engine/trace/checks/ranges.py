@@ -13,6 +13,7 @@ import numpy as np
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.checks.limits import Limits, Place
 from attentropy.engine.trace.ranges import RANGES, SOURCE_RANGES, End, Range
+from attentropy.engine.trace.schema import COORDINATES
 from attentropy.engine.trace.sources import GROUP
 from attentropy.engine.trace.thumbnails import THUMBNAIL_TILES, decode_mass, mass_error
 from attentropy.engine.trace.types import Array, Dims
@@ -47,6 +48,10 @@ class Fault:
         return f"{what} is {_number(self.value)}{f' at {place}' if place else ''}{limit}"
 
 
+class Impossible(TraceError):
+    """A value that its variable cannot have."""
+
+
 @contextmanager
 def unchecked_reads() -> Iterator[None]:
     """Do not check what this thread reads of stored traces meanwhile."""
@@ -71,15 +76,22 @@ def range_of(name: str) -> Range | None:
 def check_read(
     values: Array, name: str, dims: Dims, place: Place, limits: Limits, trace: str
 ) -> None:
-    """Raise `TraceError` for the first of `values` that the variable `name` cannot have.
+    """Raise `Impossible` for the first of `values` that the variable `name` cannot have.
 
     place: the indices of the values along each dimension. trace: the name it gives.
     """
     own = range_of(name)
-    if own is None or are_reads_unchecked() or not values.size:
+    # `values` reads coordinates completely, and has words of its own for them.
+    if (
+        own is None
+        or name.rpartition("/")[2] in COORDINATES
+        or are_reads_unchecked()
+        or not values.size
+    ):
         return
-    for fault in faults_of(values, name, own, dims, place, limits, most=1):
-        raise TraceError(f"{trace}: {fault}: no recording gives this, so it was not opened")
+    shown = name.replace(GROUP, "sources")
+    for fault in faults_of(values, shown, own, dims, place, limits, most=1):
+        raise Impossible(f"{trace}: {fault}: no recording gives this, so it was not opened")
 
 
 def faults_of(

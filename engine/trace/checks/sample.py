@@ -1,63 +1,78 @@
-"""The values that are checked when a trace is opened: all of short arrays, some of long ones.
+"""The values that are checked when a trace is opened: some chunks of what a page says first.
 
-What is read here is checked as it is read (`lazy`); a page reads more, and `verify` reads all.
+What is read here is checked as it is read (`lazy`). A page reads more, which is checked then, and
+`verify` reads all. How much is read does not depend on how long the trace is.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterator
 
 import xarray as xr
 
-from attentropy.engine.trace.checks.ranges import are_reads_unchecked
+from attentropy.engine.errors import TraceError
+from attentropy.engine.trace.checks.ranges import Impossible, are_reads_unchecked
 
-# Arrays of so many bytes are read completely, and stay in memory; of longer ones, blocks are read.
-WHOLE_BYTES = 2**16
-# Of one chunk, and of all chunks that opening a trace reads of its long arrays.
+# Of the entropies the first, a middle and the last chunk are read; of the others the first or the
+# last one. None of them has a range for which all of `visible` is read.
+_ENTROPIES = ("entropy", "lens_entropy")
+_OTHERS = (
+    "max_prob", "sink_mass", "visible", "received", "answer_attention", "window", "map",
+    "entropy_without_sinks", "lens_top_logprobs", "lens_rank", "lens_kl", "rehearsal",
+    "token_logprob", "generated_logprob", "generated_entropy", "head_sink", "head_local",
+    "profile_seconds",
+)  # fmt: skip
+# Of one chunk, and of all chunks together.
 CHUNK_BYTES, ALL_BYTES = 2**20, 2**24
+
+_logger = logging.getLogger(__name__)
 
 
 def read_sample(dataset: xr.Dataset) -> None:
-    """Read short variables, and the first, the last and a middle chunk of the long ones.
+    """Read a few chunks of the variables.
 
-    Raises `TraceError` for values that no recording gives.
+    Raises `Impossible` for values that no recording gives. Damage is told of where a value is used.
     """
     if are_reads_unchecked():
         return
     left = ALL_BYTES
-    for name in map(str, dataset.data_vars):
+    for number, name in enumerate((*_ENTROPIES, *_OTHERS)):
+        if name not in dataset.variables:
+            continue
         variable = dataset[name].variable
-        if variable.dtype.kind not in "fiu" or not variable.size:
+        lengths = variable.encoding.get("chunks", variable.shape)
+        size = math.prod(lengths) * variable.dtype.itemsize
+        if not 0 < size <= CHUNK_BYTES:
             continue
-        if variable.nbytes <= WHOLE_BYTES:
-            variable.values  # noqa: B018
-            continue
-        chunks = _chunk_lengths(variable)
-        if chunks is None:
-            continue
-        size = math.prod(chunks) * variable.dtype.itemsize
-        if size <= CHUNK_BYTES:
-            for block in _samples(variable.shape, chunks):
-                if size <= left:
-                    variable[block].values  # noqa: B018
-                    left -= size
+        blocks = _blocks(variable, lengths)
+        for block in blocks if name in _ENTROPIES else blocks[-(number % 2) :][:1]:
+            if size <= left:
+                left -= size
+                _read(variable, block)
 
 
-def _chunk_lengths(variable: xr.Variable) -> tuple[int, ...] | None:
-    """Return the lengths of a stored chunk; None of an array in memory."""
-    lengths = variable.encoding.get("chunks")
-    if lengths is None or len(lengths) != variable.ndim:
-        return None
-    return tuple(lengths)
+def _read(variable: xr.Variable, block: tuple[slice, ...]) -> None:
+    try:
+        if variable[block].shape == variable.shape:
+            variable.values  # noqa: B018 - what is read completely stays in memory
+        else:
+            variable[block].values  # noqa: B018
+    except Impossible:
+        raise
+    except TraceError as error:
+        _logger.debug("not checked: %s", error)
 
 
-def _samples(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Yield the places of the first, the middle and the last chunk, each once."""
-    grid = [-(-n // length) for n, length in zip(shape, chunks, strict=True)]
+def _blocks(variable: xr.Variable, lengths: tuple[int, ...]) -> list[tuple[slice, ...]]:
+    """Return the places of the first, a middle and the last chunk of a variable, each once."""
+    grid = [-(-n // length) for n, length in zip(variable.shape, lengths, strict=True)]
     corners = [tuple(0 for _ in grid), tuple(n // 2 for n in grid), tuple(n - 1 for n in grid)]
-    for at in dict.fromkeys(corners):
-        yield tuple(
+    return [
+        tuple(
             slice(i * length, min(n, (i + 1) * length))
-            for i, length, n in zip(at, chunks, shape, strict=True)
+            for i, length, n in zip(at, lengths, variable.shape, strict=True)
         )
+        for at in dict.fromkeys(corners)
+        if variable.size
+    ]
