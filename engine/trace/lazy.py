@@ -17,8 +17,8 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from attentropy.engine.errors import TraceError
-from attentropy.engine.trace.checks.metadata import Contents
 from attentropy.engine.trace.checks.limits import Limits
+from attentropy.engine.trace.checks.metadata import Contents
 from attentropy.engine.trace.checks.ranges import check_read
 from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
 from attentropy.engine.trace.layout import TOKEN_DIMS

@@ -13,8 +13,8 @@ import attentropy
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.digests import seal
-from attentropy.engine.trace.redaction import redact
 from attentropy.engine.trace.ranges import RANGES
+from attentropy.engine.trace.redaction import redact
 from stores import edit
 from traces import reseal, save_synthetic, synthetic
 
