@@ -15,11 +15,11 @@ from pictures import without_pictures
 from possible import impossible_numbers
 from traces import synthetic
 
-SOME = range(24)
+SOME = range(13)
 
 
 @pytest.mark.costly
-@pytest.mark.parametrize("cases", [SOME, pytest.param(range(24, 140), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cases", [SOME, pytest.param(range(13, 140), marks=pytest.mark.slow)])
 def test_what_cannot_be_is_refused_or_found_and_no_page_prints_it(tmp_path, cases):
     template, outcomes, failed = save_template(tmp_path), Counter(), []
     for number in cases:
@@ -32,7 +32,7 @@ def test_what_cannot_be_is_refused_or_found_and_no_page_prints_it(tmp_path, case
             failed.append(f"{number}: {case.kind}, {case.variable}: {error}")
     assert failed == []
     assert {kind for kind, _ in outcomes} == set(KINDS)
-    assert not any(result == "page" for kind, result in outcomes if kind in KINDS[:4])
+    assert not any(result in ("opened", "page") for kind, result in outcomes if kind in KINDS[:4])
 
 
 def _page(trace):
@@ -66,4 +66,4 @@ def test_entropies_of_minus_five_are_refused_and_all_named_by_verify(tmp_path, c
     assert main(["info", str(path), "--verify"]) == 1
     out, err = capsys.readouterr()
     assert "max_prob is 2 at layer 0, head 0, query 0, above 1" in out
-    assert err == "error: t.zarr.zip: 136 faults, 5,086 values checked\n"
+    assert err == "error: t.zarr.zip: 136 faults, 2,373 values checked\n"

@@ -173,18 +173,18 @@ class Limits:
         if own is None or self._partial or not self._is_causal:
             return float(prompt)
         layers, keys = (place[dims.index(name)] for name in ("layer", "position"))
-        seen = np.stack([self._queries_of_keys(int(layer), prompt)[keys] for layer in layers])
-        return seen.reshape([at.size if dim in ("layer", "position") else 1
+        queries = np.stack([self._queries_of_keys(int(layer), prompt)[keys] for layer in layers])
+        return queries.reshape([at.size if dim in ("layer", "position") else 1
                              for dim, at in zip(dims, place, strict=True)])  # fmt: skip
 
     def _queries_of_keys(self, layer: int, prompt: int) -> Array:
-        """Return how many queries of a layer see each position; kept for one layer."""
-        kept = self._audience
-        if kept is None or kept[0] != layer:
+        """Return how many queries of a layer see each position, of the last layer only once."""
+        last = self._audience
+        if last is None or last[0] != layer:
             counts = self._variables["visible"][layer, :prompt].values
             queries = audience_of(counts, prompt).queries
-            kept = self._audience = (layer, np.pad(queries, (0, self._tokens - prompt)))
-        return kept[1]
+            last = self._audience = (layer, np.pad(queries, (0, self._tokens - prompt)))
+        return last[1]
 
     def _of_step(self, dims: Dims, place: Place) -> Array:
         """Return −ln p of each step."""
