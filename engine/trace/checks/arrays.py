@@ -44,7 +44,7 @@ class Claim:
 
     @property
     def most_stored(self) -> int:
-        """The most bytes that a file with this chunk can have: zstd adds little to what it packs."""
+        """The most bytes that this chunk's file can have: zstd adds little to what it packs."""
         size = MAX_TEXT_BYTES if self.size is None else self.size
         return size + size // 128 + 512 if self.packed else size
 

@@ -107,7 +107,7 @@ class CheckedStore(Store):
         if self.unpacked > self._contents.max_unpacked:
             raise TraceError(
                 f"{self._trace} was unpacked many times over, which its chunks make necessary; "
-                "if you trust the file, open it with a larger `max_cells=`"
+                "if you trust the file, allow more with `max_cells`"
             )
 
     def _check_size(self, damaged: str, claim: Claim, data: bytes) -> None:

@@ -37,7 +37,7 @@ class JsonFiles:
         data = self._files.read(name)
         self.digests[name] = digest(data)
         try:
-            content = parse_json(data, max_bytes=max_bytes)
+            content = parse_json(data, max_bytes=max_bytes, keep_halves=True)
         except BadJson as error:
             raise TraceError(f"{trace}: {name} is {error}, so it was not opened") from error
         if not isinstance(content, dict):

@@ -20,30 +20,43 @@ class BadJson(ValueError):
     """Text that is not JSON within the bounds, in words that follow "is"."""
 
 
-def parse_json(text: str | bytes, *, max_bytes: int = MAX_BYTES, depth: int = MAX_DEPTH) -> Any:
-    """Return the value of a JSON text; half characters are replaced by U+FFFD.
+def parse_json(
+    text: str | bytes,
+    *,
+    max_bytes: int = MAX_BYTES,
+    keep_halves: bool = False,
+    finite: bool = True,
+) -> Any:
+    """Return the value of a JSON text.
+
+    Halves of characters, which no other text can hold, are replaced by U+FFFD; keep_halves: they
+    stay, for texts that are marked where they are shown. finite: refuse NaN and infinity, which a
+    run whose model gives them may have written.
 
     Raises `BadJson` where the text is longer than `max_bytes`, is not UTF-8, is nested deeper than
-    `depth`, has a key twice in one object, a number that is not finite, or an integer that no 64
-    bits hold.
+    `MAX_DEPTH`, has a key twice in one object, a number that is not finite, or an integer of more
+    than 64 bits.
     """
     if len(text) > max_bytes:
         raise BadJson("too large")
     try:
         text = text.decode("utf-8") if isinstance(text, bytes) else text
         value = json.loads(
-            text, parse_constant=_refuse_number, parse_float=_finite, parse_int=_integer,
+            text,
+            parse_constant=_refuse_number if finite else float,
+            parse_float=_finite if finite else float,
+            parse_int=_integer,
             object_pairs_hook=_object,
-        )  # fmt: skip
+        )
     except RecursionError as error:
         raise BadJson("nested too deeply") from error
     except UnicodeDecodeError as error:
         raise BadJson(f"not valid JSON (not UTF-8 at byte {error.start})") from error
     except ValueError as error:
         raise BadJson(f"not valid JSON ({str(error)[:80]})") from error
-    if not _is_flat(value, depth):
+    if not _is_flat(value, MAX_DEPTH):
         raise BadJson("nested too deeply")
-    return whole(value) if _has_halves(text) else value
+    return whole(value) if not keep_halves and _has_halves(text) else value
 
 
 def whole(value: Any) -> Any:

@@ -62,9 +62,7 @@ def inspect(
         own = store.inspect_part(f"{name}/" if name else "", part, partial=partial)
         work += work_of(own.values())
         arrays |= own
-    max_unpacked = check_work(
-        work, _stored(files, arrays), path.name, max_cells, partial=partial
-    )
+    max_unpacked = check_work(work, _stored(files, arrays), path.name, max_cells, partial=partial)
     version = store.metadata["zarr.json"]["attributes"]["format_version"]
     has_digests = version > 1 or form.groups or digests.NAME in files.sizes
     sealed = store.read_digests() if has_digests and not partial else None
@@ -93,9 +91,7 @@ class _Store:
     sizes: Mapping[str, int]
     metadata: dict[str, JsonObject]
 
-    def inspect_part(
-        self, prefix: str, form: Form, *, partial: bool
-    ) -> dict[str, ArrayMetadata]:
+    def inspect_part(self, prefix: str, form: Form, *, partial: bool) -> dict[str, ArrayMetadata]:
         """Return the metadata of the arrays of the store itself, or of the group at `prefix`."""
         others = tuple(f"{prefix}{group}/" for group in (*form.groups, *form.optional))
         sizes = {
