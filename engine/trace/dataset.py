@@ -16,6 +16,7 @@ from attentropy.engine.errors import TraceError, UsageError
 from attentropy.engine.trace import store
 from attentropy.engine.trace.answered import is_generated, prompt_length
 from attentropy.engine.trace.bidi import isolated
+from attentropy.engine.trace.checks.sample import read_sample
 from attentropy.engine.trace.checks.sources import check_sources
 from attentropy.engine.trace.checks.values import check_values
 from attentropy.engine.trace.checks.variables import check_schema
@@ -28,11 +29,12 @@ from attentropy.engine.trace.sources import GROUP, as_sources, stored_sources
 from attentropy.engine.trace.text import count
 from attentropy.engine.trace.types import Array, Attributes
 from attentropy.engine.trace.unfinished import read_unfinished
+from attentropy.engine.trace.verify import Verified
 
 _SHOWN = 60  # letters of an answer where a trace is named
 
 
-class Trace(Drawn, Divided, Judged):
+class Trace(Drawn, Divided, Judged, Verified):
     """What was recorded of one sequence: entropies in nats, with their tokens and provenance.
 
     A trace reads like a dictionary of NumPy arrays: `trace["entropy"]`, `trace.keys()`,
@@ -283,6 +285,7 @@ def checked_trace(dataset: xr.Dataset, name: str, sources: xr.Dataset | None = N
     coordinates = [name for name in COORDINATES if name in dataset.variables]
     trace = Trace(dataset.set_coords(coordinates))
     check_values(trace.dataset, name)
+    read_sample(trace.dataset)
     if sources is None:
         return trace
     try:
