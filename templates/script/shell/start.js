@@ -99,7 +99,7 @@ export async function startPage(vegaEmbed) {
   storeOpening();
   noteOpening();
   const recalled = location.hash.length > 1;
-  readAddress();
+  if (recalled) readAddress();
   redrawWith(drawFigure);
   listenToControls();
   listenToSearch();
