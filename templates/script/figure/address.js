@@ -1,5 +1,6 @@
 // The state in the address bar, so that a link shares the view.
 import { N, PROMPT, report } from "../data/page.js";
+import { addressFragment, writeFragment } from "../data/browser.js";
 import { state } from "../data/state.js";
 import { region } from "../data/region.js";
 import { FIELDS, LONGEST_SEARCH, REGION_FIELDS } from "../data/fields.js";
@@ -18,7 +19,7 @@ export function resetState() {
   Object.assign(state, openingState.state, { pins: [] });
   Object.assign(region, openingState.region);
   clearedFragment = fragmentOfState();
-  history.replaceState(null, "", location.pathname + location.search);
+  writeFragment("");
 }
 
 function fragmentOfState() {
@@ -34,13 +35,13 @@ export function writeAddress() {
   const fragment = fragmentOfState();
   if (fragment === clearedFragment) return;
   clearedFragment = null;
-  if (location.hash.slice(1) !== fragment) history.replaceState(null, "", `#${fragment}`);
+  if (addressFragment() !== fragment) writeFragment(fragment);
 }
 
 // Set the state from the address, and what the address does not name to what the page opened with.
 // False where the address names nothing of the state: it may be an anchor of the page.
 export function readAddress() {
-  const fields = new URLSearchParams(location.hash.slice(1, 2 * LONGEST_ADDRESS));
+  const fields = new URLSearchParams(addressFragment().slice(0, 2 * LONGEST_ADDRESS));
   const names = [...Object.keys(FIELDS), ...Object.keys(REGION_FIELDS), "pin", "find"];
   if (!names.some((name) => fields.has(name))) return false;
   const read = (target, validators) => {
