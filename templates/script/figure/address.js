@@ -1,5 +1,6 @@
 // The state in the address bar, so that a link shares the view.
 import { $, N, PROMPT, report } from "../data/page.js";
+import { addressFragment, writeFragment } from "../data/browser.js";
 import { state } from "../data/state.js";
 import { region } from "../data/region.js";
 import { rowsShown } from "../data/rows.js";
@@ -24,17 +25,12 @@ function setOpening() {
   Object.assign(region, openingState.region);
 }
 
-// Write the fragment of the address; none for "".
-function setFragment(fragment) {
-  history.replaceState(null, "", fragment ? `#${fragment}` : location.pathname + location.search);
-}
-
 // Set the state to what the page opened with, and leave the address empty until it changes.
 export function resetState() {
   setOpening();
   clearedFragment = fragmentOfState();
   noteFailures([]);
-  setFragment("");
+  writeFragment("");
 }
 
 const hasRegion = () => Boolean(report.map || report.mapHeads);
@@ -54,7 +50,7 @@ export function writeAddress() {
   if (notedFragment !== null && fragment !== notedFragment) noteFailures([]);
   if (fragment === clearedFragment) return;
   clearedFragment = null;
-  if (location.hash.slice(1) !== fragment) setFragment(fragment);
+  if (addressFragment() !== fragment) writeFragment(fragment);
 }
 
 // Say what of the address is not shown, until the reader changes what is.
@@ -142,7 +138,7 @@ function readState(text) {
 // Set the state from the address: what it does not name is as the page opened, and of what cannot be shown the
 // nearest is, and a line says so. False where the address names only a part of the page.
 export function readAddress() {
-  const text = location.hash.slice(1);
+  const text = addressFragment();
   if (text && !text.includes("=")) {
     const isPart = isAnchor(text);
     noteFailures(isPart ? [] : [`${quoteAddress(`#${text}`)} (no such part of this page)`]);

@@ -1,5 +1,6 @@
 // Drawing the figure for the current state: its datasets and its parameters, nothing else.
 import { N, report } from "../data/page.js";
+import { attempt } from "../data/browser.js";
 import { texts } from "../data/texts.js";
 import { countOf, formatCount, labelOf, positionLabels } from "../data/format.js";
 import { readPositions } from "../data/read.js";
@@ -127,7 +128,7 @@ export function drawFigure(settled = true) {
   for (const [name, value] of Object.entries(signals)) figureView.signal(name, value);
   runView();
   if (!settled) return;
-  for (const listener of drawListeners) listener();
+  for (const listener of drawListeners) attempt(listener);
 }
 
 // Draw at most once per animation frame, however many events come.
