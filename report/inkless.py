@@ -35,7 +35,7 @@ _PICTOGRAPH = (
 )
 _TONE_OR_SELECTOR = "[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]"
 _FLAG = "\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f"  # of a region
-_PICTURE = f"(?:{_FLAG}|{_PICTOGRAPH}{_TONE_OR_SELECTOR}?)"
+_PICTURE = f"(?:{_FLAG}|[\U0001f1e6-\U0001f1ff]{{2}}|{_PICTOGRAPH}{_TONE_OR_SELECTOR}?)"
 _EMOJI = f"[0-9#*]\ufe0f\u20e3|{_PICTURE}(?:\u200d{_PICTURE})*"
 # Letters of scripts in which a joiner between two letters changes how these are drawn.
 _JOINING = "[\u0620-\u06d3\u06fa-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17d3\u1820-\u18aa]"
@@ -61,6 +61,21 @@ def shown_with_neighbours(text: str) -> frozenset[int]:
     if not _JOINER.search(text):
         return frozenset()
     return frozenset(i for match in _SEQUENCE.finditer(text) for i in range(*match.span()))
+
+
+def drawn_together(text: str) -> list[str]:
+    """Return the parts of a text that are drawn as one: a letter with its accents, an emoji."""
+    if text.isascii():
+        return list(text)
+    ends = {match.start(): match.end() for match in _SEQUENCE.finditer(text)}
+    parts, at = [], 0
+    while at < len(text):
+        stop = ends.get(at, at + 1)
+        while stop < len(text) and (is_accent(text[stop]) or text[stop] in "\u200c\u200d"):
+            stop += 1
+        parts.append(text[at:stop])
+        at = stop
+    return parts
 
 
 def is_accent(character: str) -> bool:

@@ -1,4 +1,4 @@
-"""Synthetic traces of models whose layers differ: without attention, with fewer heads, with windows."""
+"""Synthetic traces whose layers differ: without attention, with fewer heads, with windows."""
 
 from __future__ import annotations
 
@@ -52,4 +52,6 @@ def sliding(window: int = 4) -> Trace:
 def smallest() -> Trace:
     """Return a trace of one token, one layer and one head, without a lens."""
     dataset = synthetic(["x"], ["content"], layers=1, heads=1, generated=()).dataset
-    return Trace(dataset.drop_vars([name for name in dataset if str(name).startswith(("lens", "rehearsal"))]))
+    return Trace(
+        dataset.drop_vars([name for name in dataset if str(name).startswith(("lens", "rehearsal"))])
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from altair.utils.schemapi import debug_mode
 
 from attentropy.engine.trace.dataset import Trace

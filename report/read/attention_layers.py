@@ -25,16 +25,36 @@ def recorded_heads(trace: Trace, entry: int) -> list[int]:
 
 def why_no_attention(trace: Trace, entry: int, head: int | None = None) -> str:
     """Return why a layer, or one of its heads, has no attention; "" where it has some."""
-    note = str(trace["attention_note"][entry]) if "attention_note" in trace else ""
-    layer = f"layer {int(trace['layer'][entry])}"
-    if note:
-        return f"{layer}: {for_sentence(note, 300)}"
-    heads = recorded_heads(trace, entry)
-    if not heads:
-        return f"{layer}: no attention recorded"
+    layer, heads = f"layer {int(trace['layer'][entry])}", recorded_heads(trace, entry)
+    if reason := _reason(trace, entry):
+        return f"{layer}: {reason}"
     if head is None or head < 0 or head in heads or heads == [-1]:
         return ""
     return f"{layer} has no head {head} (it has {count(len(heads), 'head')})"
+
+
+def _reason(trace: Trace, entry: int) -> str:
+    note = str(trace["attention_note"][entry]) if "attention_note" in trace else ""
+    if note:
+        return for_sentence(note, 300)
+    return "" if recorded_heads(trace, entry) else "no attention recorded"
+
+
+def layers_without_attention(trace: Trace) -> str:
+    """Return a sentence that says which layers have no attention, and why; "" where all have."""
+    reasons: dict[str, list[str]] = {}
+    for entry, layer in enumerate(trace["layer"]):
+        if reason := _reason(trace, entry):
+            reasons.setdefault(reason, []).append(str(int(layer)))
+    parts = [
+        f"{_layer_list(layers)}: {reason}" for reason, layers in list(reasons.items())[:_LISTED]
+    ]
+    return f"No values in {'; '.join(parts)}." if parts else ""
+
+
+def _layer_list(layers: list[str]) -> str:
+    named = ", ".join(layers[:_LISTED]) + (" …" if len(layers) > _LISTED else "")
+    return f"layer {named}" if len(layers) == 1 else f"layers {named}"
 
 
 def attention_entries(trace: Trace, head: int | None = None) -> list[int]:

@@ -24,12 +24,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
 
 from addresses import address, is_shown
-from hybrids import hybrid
-from sourced import capital
-from traces import synthetic
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import compare
+from hybrids import hybrid
+from sourced import capital
+from traces import synthetic
 
 FRESH = 20
 PAGES: dict[str, Callable[[], Trace]] = {
@@ -45,6 +45,8 @@ PASTE = """async (text) => {
   await whenIdle();
   return { asked, ...window.shownHere() };
 }"""
+# An address as the browser writes it.
+ASKED = "(text) => new URL(`#${text}`, location).hash.slice(1)"
 # The shown state, the line, and how many colours the figure has in some thousand points.
 SHOWN = """window.shownHere = () => {
   const canvas = document.querySelector("#canvas canvas"), small = document.createElement("canvas");
@@ -54,9 +56,10 @@ SHOWN = """window.shownHere = () => {
   context.drawImage(canvas, 0, 0, 96, 64);
   const words = new Uint32Array(context.getImageData(0, 0, 96, 64).data.buffer);
   const note = document.getElementById("address-note");
-  return { shown: location.hash.slice(1), note: note.hidden ? "" : note.textContent, colours: new Set(words).size,
+  return { shown: location.hash.slice(1), note: note.hidden ? "" : note.textContent,
+    colours: new Set(words).size, pwned: Boolean(window.pwned),
     parts: [...document.querySelectorAll("[id]")].map((element) => element.id),
-    live: document.documentElement.classList.contains("live"), pwned: Boolean(window.pwned) };
+    live: document.documentElement.classList.contains("live") };
 };"""
 
 
@@ -88,23 +91,29 @@ def run(cases: list[int], files: dict[str, Path], opened: Any) -> Iterator[tuple
             opened.page.goto("about:blank")
             opened.page.goto(f"{files[name].as_uri()}#{text}")
             opened.settle()
-            asked = opened.page.evaluate("(text) => new URL(`#${text}`, location).hash.slice(1)", text)
+            asked = opened.page.evaluate(ASKED, text)
             opened.page.evaluate(SHOWN)
             result = {"asked": asked, **opened.page.evaluate("shownHere()")}
         else:
             opened.page.evaluate(SHOWN)
             result = opened.page.evaluate(PASTE, text)
         wrong = failure(result, opened.errors)
-        yield number, name, wrong and f"{result['asked'][:300]}: {wrong}" or ("told" if result["note"] else "shown")
+        yield (
+            number,
+            name,
+            (wrong and f"{result['asked'][:300]}: {wrong}")
+            or ("told" if result["note"] else "shown"),
+        )
 
 
 def main() -> None:
     """Run the command line."""
     import shutil
 
+    from playwright.sync_api import sync_playwright
+
     from conftest import listen
     from pages import write_page
-    from playwright.sync_api import sync_playwright
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=2000)
@@ -115,7 +124,9 @@ def main() -> None:
     rows: dict[str, Counter[str]] = {name: Counter() for name in PAGES}
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         files = {name: write_page(Path(folder), make()) for name, make in PAGES.items()}
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
         opened = listen(browser.new_page(viewport={"width": 1440, "height": 1000}))
         for number, name, outcome in run(cases, files, opened):
             rows[name][outcome if outcome in ("shown", "told") else "failed"] += 1
@@ -133,15 +144,16 @@ def report(rows: dict[str, Counter[str]], cases: int, chromium: str) -> str:
     """Return the outcomes as a Markdown table with a description."""
     total = sum(rows.values(), Counter())
     lines = [
-        f"| {name} | {n['shown']:,} | {n['told']:,} | {n['failed']:,} |" for name, n in [*rows.items(), ("all", total)]
+        f"| {name} | {n['shown']:,} | {n['told']:,} | {n['failed']:,} |"
+        for name, n in [*rows.items(), ("all", total)]
     ]
     return (
         "# Addresses\n\n"
         f"`python -m tests.report.address_fuzz --cases {cases}` (a case's number is its seed).\n\n"
         "| page | shown as asked | nearest state, and a line that says so | failed |\n"
         "| --- | --- | --- | --- |\n" + "\n".join(lines) + "\n\n"
-        "Failed is an error of the script, an empty figure, a line although the page shows what the "
-        "address asks for, or none although it does not. One case in "
+        "Failed is an error of the script, an empty figure, a line although the page shows what "
+        "the address asks for, or none although it does not. One case in "
         f"{FRESH} is a new load of the page, the others are pasted addresses. Chromium {chromium}, "
         f"playwright {version('playwright')}.\n"
     )

@@ -21,29 +21,32 @@ _NUMBERS = (
 )  # fmt: skip
 _ODD = (
     "%", "%zz", "%E0%80", "%00", "%F0%9F", "%ED%A0%80", "__proto__", "constructor", "toString",
-    "hasOwnProperty", "<script>window.pwned=1</script>", "%3Cimg%20src=x%20onerror=alert(1)%3E",
-    "null", "undefined", "[object Object]", "⠀", "%E3%85%A4", "‮abc", "e" + "́" * 60, "𒐫" * 9,
-    "a" * 500, "1,2", "lens;attention", "LENS", "true;", "‏", "\ud800".encode("utf-8", "replace").decode(),
+    "hasOwnProperty", "<script>window.pwned=1</script>",
+    "%3Cimg%20src=x%20onerror=window.pwned=1%3E", "null", "undefined", "[object Object]",
+    "\u2800", "%E3%85%A4", "\u202eabc", "e" + "\u0301" * 60, "\U0001242b" * 9, "a" * 500, "1,2",
+    "lens;attention", "LENS", "true;", "\u200f", "?",
 )  # fmt: skip
 _CHOSEN = {
-    "view": ("lens", "attention"), "rows": ("layers", "heads"), "layer": ("0", "1", "2", "3"), "head": ("-1", "0", "2"),
-    "row": ("0", "1"), "col": ("0", "5", "16"), "palette": ("diverging", "cividis"), "mapLayer": ("1", "4"),
-    "stat": ("entropy", "lens_kl", "max_prob"), "box": ("true", "false"), "values": ("weight", "entropy"),
+    "view": ("lens", "attention"), "rows": ("layers", "heads"), "layer": ("0", "1", "2", "3"),
+    "head": ("-1", "0", "2"), "row": ("0", "1"), "col": ("0", "5", "16"),
+    "palette": ("diverging", "cividis"), "mapLayer": ("1", "4"), "values": ("weight", "entropy"),
+    "stat": ("entropy", "lens_kl", "max_prob"), "box": ("true", "false"),
     "pin": ("c,3,lens.layers.0.-1", "c,4,attention.heads.1.-1"), "find": ("capital", "%20of", "x"),
 }  # fmt: skip
 _PINS = (
-    "c,3,lens.layers.0.-1", "c,3,attention.heads.1.-1", "c,3,attention.heads.0.-1", "c,99999,lens.layers.0.-1",
-    "r,0:2,1:4,lens.layers.0.-1", "r,2:0,1:4,lens.layers.0.-1", "w,0:1,3:4,attention.layers.0.-1",
-    "w,1:2,3:4,attention.layers.0.2", "x,1", "c,-1,lens", "r,0:99,0:1,lens.layers.0.-1", "c,1,lens.layers.0.-1.entropy.residual.x",
+    "c,3,lens.layers.0.-1", "c,3,attention.heads.1.-1", "c,3,attention.heads.0.-1",
+    "c,99999,lens.layers.0.-1", "r,0:2,1:4,lens.layers.0.-1", "r,2:0,1:4,lens.layers.0.-1",
+    "w,0:1,3:4,attention.layers.0.-1", "w,1:2,3:4,attention.layers.0.2", "x,1", "c,-1,lens",
+    "r,0:99,0:1,lens.layers.0.-1", "c,1,lens.layers.0.-1.entropy.residual.x",
 )  # fmt: skip
 _PARTS = (
-    "section-figure", "section-map", "section-text", "section-sources", "section-nothing",
-    "findings", "title-figure", "__proto__", "%zz", "top", "", "#", "?view=lens", "text", "view", "/lens",
+    "section-figure", "section-map", "section-text", "section-sources", "section-nothing", "#",
+    "findings", "title-figure", "__proto__", "%zz", "top", "", "?view=lens", "text", "view", "/x",
 )  # fmt: skip
 
 
 def address(number: int, own: str) -> str:
-    """Return address `number` of a page, whose own state has the address `own`; the same each time."""
+    """Return address `number` of a page whose own state has the address `own`."""
     chance = random.Random(number)
     kind = chance.randrange(14)
     if kind == 0:
@@ -53,7 +56,9 @@ def address(number: int, own: str) -> str:
         for _ in range(chance.randrange(2)):
             chance.choice(fields)[1] = chance.choice(chance.choice((_WORDS, _NUMBERS)))
     elif kind < 7:  # what a reader may have chosen
-        own_values = dict(fields) | {name: chance.choice(_CHOSEN[name]) for name in chance.sample(list(_CHOSEN), 5)}
+        own_values = dict(fields) | {
+            name: chance.choice(_CHOSEN[name]) for name in chance.sample(list(_CHOSEN), 5)
+        }
         fields = [[name, value] for name, value in own_values.items() if chance.random() < 0.8]
         return "&".join("=".join(field) for field in fields) or own
     elif kind < 10:
@@ -71,7 +76,9 @@ def address(number: int, own: str) -> str:
     if chance.random() < 0.25:
         fields.append(["pin", ";".join(chance.choices(_PINS, k=chance.randrange(1, 12)))])
     if chance.random() < 0.15:
-        fields.append(["find", quote(chance.choice((*_WORDS, "capital", "e" * 99, "e" * 300, *_ODD)))])
+        fields.append(
+            ["find", quote(chance.choice((*_WORDS, "capital", "e" * 99, "e" * 300, *_ODD)))]
+        )
     if chance.random() < 0.1:
         fields.append(list(chance.choice(fields)))
         if chance.random() < 0.5:
@@ -91,7 +98,9 @@ def is_shown(asked: str, shown: str, parts: set[str]) -> bool:
         return asked in parts or asked == ""
     if len(asked) > 4000:
         return False
-    wanted = parse_qsl(asked.removeprefix("?"), keep_blank_values=True, encoding="utf-8", errors="replace")
+    wanted = parse_qsl(
+        asked.removeprefix("?"), keep_blank_values=True, encoding="utf-8", errors="replace"
+    )
     own: dict[str, str] = dict(parse_qsl(shown, keep_blank_values=True))
     first: dict[str, str] = {}
     for name, value in wanted:
