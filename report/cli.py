@@ -7,14 +7,15 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.errors import AttentropyError, Terminated, UsageError
+from attentropy.engine.output.signals import as_exceptions
 from attentropy.report.commands.endings import STORE_ENDINGS
 from attentropy.report.commands.option_names import option_words
 from attentropy.report.text import for_terminal
@@ -138,10 +139,22 @@ attentropy.params.append(_debug_option())
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
-    The code is 0 for success, 1 for a failed run, 2 for bad usage, and 130 for an interruption.
-    With `--debug` an error is raised instead.
+    The code is 0 for success, 1 for a failed run, 2 for bad usage, and 128 plus its number for a
+    signal: 130 for an interruption (Ctrl-C), 143 for SIGTERM, 129 for SIGHUP. With `--debug` an
+    error is raised instead.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        with as_exceptions():
+            return _run(sys.argv[1:] if arguments is None else arguments)
+    except Terminated as error:
+        reason = option_words(for_terminal(str(error)))
+        with suppress(OSError):  # the terminal may be what has ended
+            click.echo(f"ended by {error.name}{reason and f': {reason}'}", err=True)
+        return 128 + error.number
+
+
+def _run(arguments: list[str]) -> int:
+    """Run the command line; a signal ends it with `Terminated`."""
     color = False if os.environ.get("NO_COLOR") else None
     state: dict[str, bool] = {}
     try:

@@ -14,6 +14,7 @@ kernels.second_sweep kernels.vocabulary
 kernels.registered
 kernels.ops kernels.sweep
 engine.errors
+engine.output
 engine.arguments
 engine.selection
 engine.measure
@@ -32,7 +33,7 @@ engine.cost
 engine.run
 engine.profile
 engine.bench engine.coverage engine.demo.training
-report.text report.palette report.units report.images report.glossary report.files
+report.text report.palette report.units report.images report.glossary
 report.planes report.scale report.terminal
 report.compare
 report.read

@@ -6,7 +6,7 @@ import errno
 
 import torch
 
-from attentropy.engine.errors import strip_paths
+from attentropy.engine.errors import Terminated, strip_paths
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -29,6 +29,8 @@ def reason(error: BaseException) -> str | None:
         return "out of memory"
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
+    if isinstance(error, Terminated):
+        return f"ended by {error.name}"
     if isinstance(error, OSError):
         if error.errno in _FULL:
             return "the disk is full"

@@ -16,6 +16,7 @@ from attentropy.engine.errors import TraceError, UsageError
 from attentropy.engine.trace import store
 from attentropy.engine.trace.answered import is_generated, prompt_length
 from attentropy.engine.trace.bidi import isolated
+from attentropy.engine.trace.checks.sample import read_sample
 from attentropy.engine.trace.checks.sources import check_sources
 from attentropy.engine.trace.checks.values import check_values
 from attentropy.engine.trace.checks.variables import check_schema
@@ -28,11 +29,12 @@ from attentropy.engine.trace.sources import GROUP, as_sources, stored_sources
 from attentropy.engine.trace.text import count
 from attentropy.engine.trace.types import Array, Attributes
 from attentropy.engine.trace.unfinished import read_unfinished
+from attentropy.engine.trace.verify import Verified
 
 _SHOWN = 60  # letters of an answer where a trace is named
 
 
-class Trace(Drawn, Divided, Judged):
+class Trace(Drawn, Divided, Judged, Verified):
     """What was recorded of one sequence: entropies in nats, with their tokens and provenance.
 
     A trace reads like a dictionary of NumPy arrays: `trace["entropy"]`, `trace.keys()`,
@@ -89,13 +91,18 @@ class Trace(Drawn, Divided, Judged):
         self.sources = None if sources is None else as_sources(sources)
 
     @classmethod
-    def open(cls, path: str | Path, *, partial: bool = False) -> Trace:
+    def open(
+        cls, path: str | Path, *, partial: bool = False, max_cells: int | None = None
+    ) -> Trace:
         """Open a trace; values are read from disk when they are used.
 
         Args:
             path: A `.zarr` folder or a `.zarr.zip` file.
             partial: Open an unfinished trace, a `.partial` folder. `attrs["partial"]` then says how
                 far it got (tokens, chunks) and, if known, why it stopped.
+            max_cells: The work that the trace may make, for a trace that you trust; a cell is one
+                number of an array. By default it is 64 million cells and what its size pays for,
+                which every recorded trace stays under.
 
         Returns:
             The trace.
@@ -107,10 +114,12 @@ class Trace(Drawn, Divided, Judged):
         """
         path = Path(path)
         if path.name.endswith(SUFFIX) and path.is_dir():
-            return checked_trace(read_unfinished(path, is_wanted=partial), path.name)
+            return checked_trace(
+                read_unfinished(path, is_wanted=partial, max_cells=max_cells), path.name
+            )
         if partial:
             raise TraceError(f"{path.name} is not an unfinished trace (a folder NAME.partial)")
-        datasets = store.read_datasets(path, TRACE)
+        datasets = store.read_datasets(path, TRACE, max_cells=max_cells)
         return checked_trace(datasets[""], path.name, datasets.get(GROUP))
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
@@ -276,6 +285,7 @@ def checked_trace(dataset: xr.Dataset, name: str, sources: xr.Dataset | None = N
     coordinates = [name for name in COORDINATES if name in dataset.variables]
     trace = Trace(dataset.set_coords(coordinates))
     check_values(trace.dataset, name)
+    read_sample(trace.dataset)
     if sources is None:
         return trace
     try:

@@ -20,7 +20,7 @@ from attentropy.report.units import glue
 # The files of the style, in the order in which the page has them.
 _STYLES = (
     "base", "header", "layout", "text", "sources", "figure", "grid", "details", "explore",
-    "findings", "profile", "terms", "compare", "narrow", "print",
+    "findings", "profile", "terms", "compare", "narrow", "contrast", "print",
 )  # fmt: skip
 
 

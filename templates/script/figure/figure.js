@@ -19,6 +19,7 @@ import { drawMatches } from "./matches.js";
 import { pinFrames } from "./frames.js";
 import { crosshairSignals } from "./crosshair.js";
 import { drawHidden } from "./hidden.js";
+import { whyNoAttention } from "./missing.js";
 
 let frameRequest = 0;
 export let sectionBin = 1;
@@ -57,6 +58,7 @@ function overviewTitle() {
   const which = read ? `${formatCount(read.length)} of ` : N > 1 ? "all " : "", counted = `${which}${countOf(N, "position")}${read ? (report.compare ? " compared" : " read") : ""}`;
   // A title that is wider than the figure would shrink its labels.
   if (bin > 1 && pageWidth === "narrow") return `${counted}; ${summary} of ${bin} per column`;
+  if (heads && rowsShown()[0].head < 0 && whyNoAttention(state.layer)) return `${counted}; ${whyNoAttention(state.layer)}`;
   return `${counted}, every ${heads ? `head of layer ${report.layers[state.layer]}` : "layer"}${each}${readable}`;
 }
 

@@ -101,7 +101,7 @@ async function startFigure() {
   state.row = state.view === "lens" ? report.layers.length - 1 : report.mapLayer;
   storeOpening();
   noteOpening();
-  readAddress();
+  if (addressFragment()) readAddress();
   redrawWith(drawFigure);
   reflect();
   for (const listener of [drawCards, writeCaption, reflectMap, drawWindow, drawMap, drawDetails, markRows, announce, writeAddress]) afterDraw(listener);

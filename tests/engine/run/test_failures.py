@@ -158,22 +158,6 @@ def test_a_lost_gpu_is_one_line(tmp_path, monkeypatch, capsys):
     _fails([*RUN, "-o", str(tmp_path / "t.zarr")], capsys, "GPU failed", "use --resume to continue")
 
 
-def test_a_run_that_loses_its_place_to_another_leaves_the_other_alone(tmp_path, monkeypatch):
-    target = tmp_path / "t.zarr"
-    other = tmp_path / "t.zarr.partial"
-
-    def another_begins_too(self):
-        other.mkdir()
-        (other / "run.json").write_text("{}")
-        (other / "trace.zarr").mkdir()
-
-    monkeypatch.setattr("attentropy.engine.trace.partial.PartialTrace.discard", another_begins_too)
-    with pytest.raises(AttentropyError, match=r"^another run is writing to t\.zarr$"):
-        extract(prompt="Paris", device="cpu", output=target, lens="none", scores=False)
-    assert (other / "run.json").read_text() == "{}"
-    assert [path.name for path in tmp_path.iterdir()] == ["t.zarr.partial"]
-
-
 def test_nothing_is_left_of_a_report_that_fails(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("attentropy.engine.run.extract.SCRATCH_BYTES", 1)
