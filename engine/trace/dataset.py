@@ -22,6 +22,7 @@ from attentropy.engine.trace.checks.values import check_values
 from attentropy.engine.trace.checks.variables import check_schema
 from attentropy.engine.trace.divided import Divided
 from attentropy.engine.trace.drawn import Drawn
+from attentropy.engine.trace.layout import widen
 from attentropy.engine.trace.lens_skill import Judged
 from attentropy.engine.trace.partial import SUFFIX
 from attentropy.engine.trace.schema import COORDINATES, FORMAT, FORMAT_VERSION, TRACE
@@ -195,7 +196,7 @@ class Trace(Drawn, Divided, Judged, Verified):
 
     def __getitem__(self, name: str) -> Array:
         """Return the values of one variable or coordinate, in memory; float16 as float32."""
-        return _widen(self.dataset[name].values)
+        return widen(self.dataset[name].values)
 
     @property
     def tokens(self) -> list[str]:
@@ -250,8 +251,8 @@ class Trace(Drawn, Divided, Judged, Verified):
         sites = self.sites
         variable, index = self.dataset[name], sites.index(site or self.site) if sites else 0
         if positions == slice(None):  # needed again and again: read once, completely
-            return _widen(variable.values[index])
-        return _widen(variable[index, :, positions].values)
+            return widen(variable.values[index])
+        return widen(variable[index, :, positions].values)
 
     def dummy_positions(self) -> Array:
         """Return the positions of the template tokens after the last content token, [n] int.
@@ -301,8 +302,3 @@ def stored_dataset(trace: Trace) -> xr.Dataset:
     """Return the dataset of a trace as it is stored: its attributes say format and version."""
     form = {"format": FORMAT, "format_version": FORMAT_VERSION}
     return trace.dataset.assign_attrs(trace.dataset.attrs | form)
-
-
-def _widen(values: Array) -> Array:
-    """Return float16 values as float32: a sum of many would leave float16's range."""
-    return values.astype(np.float32) if values.dtype == np.float16 else values

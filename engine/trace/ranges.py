@@ -27,14 +27,16 @@ ENDS: Mapping[str, str] = {
     "n": "tokens of the prompt",
     "ln V": "ln of the number of entries of the vocabulary",
     "V - 1": "the last rank",
-    "last id": "V - 1; in a redacted trace, where numbers stand for ids, 2³¹ − 1",
+    "last id": "V − 1; in a redacted trace, where numbers stand for ids, 2³¹ − 1",
     "ln visible": "ln of the number of keys that the query sees",
     "1 / visible": "the weight of each key where all weights are equal",
     "ln(visible - 1)^2 / 4 + 1": "no distribution over so many keys has more (arXiv 1304.0036)",
     "visible - 1, else N - 1": "a query's own key is at distance 0",
     "0, else 1 - N": "a later key has a negative distance",
     "query, else N - 1": "a query's own position",
+    "queries, else n": "queries of the prompt that see the key",
     "-ln p": "of the token with nothing hidden, since no probability is above 1",
+    "-ln p of the word": "the sum of these over the tokens of the word",
 }
 
 
@@ -88,7 +90,7 @@ _ATTENTION = {
     # −inf where a query sees no key.
     "lse": Range(-INFINITY, INFINITY, reaches_infinity=True),
     "visible": Range(0, "N"),
-    "received": Range(0, "n", Total("position", "n"), step="N"),
+    "received": Range(0, "queries, else n", Total("position", "n"), step="N"),
     "sink_keys": Range(-1, 1),
     "sink_key_mass": _SHARE,
     "entropy_without_sinks": _NATS,
@@ -172,7 +174,8 @@ SOURCE_RANGES: Mapping[str, Range] = {
     ),
     "effect_versus": _REAL,
     **dict.fromkeys(
-        ("control_low", "control_high", "control_total_low", "control_total_high"), _REAL
+        ("control_low", "control_high", "control_total_low", "control_total_high"),
+        Range(-INFINITY, "-ln p of the word"),
     ),
     "logprob": Range(-INFINITY, 0),
     "attention_mass": _SHARE,

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from attentropy.engine.trace.answered import prompt_length
+from attentropy.engine.trace.audience import audience_of
 from attentropy.engine.trace.ranges import End, Range
 from attentropy.engine.trace.types import Array, Dims
 
@@ -38,6 +39,7 @@ class Limits:
         self, variables: Mapping[str, xr.Variable], attrs: Mapping[str, Any], *, partial: bool
     ) -> None:
         self._variables, self._attrs, self._partial = variables, attrs, partial
+        self._audience: tuple[int, Array] | None = None  # of a layer: queries that see each key
         self._slices = 0  # parts of `visible` that were read so far
 
     def __deepcopy__(self, memo: object) -> Limits:
@@ -51,10 +53,12 @@ class Limits:
         """
         if not isinstance(end, str):
             return end
-        if "visible" in end or "query" in end or end == "0, else 1 - N":
+        if "visible" in end or "query," in end or end == "0, else 1 - N":
             return self._of_row(end, dims, place)
-        if end == "-ln p":
-            return self._of_step(dims, place)
+        if end == "queries, else n":
+            return self._of_key(dims, place)
+        if end.startswith("-ln p"):
+            return self._of_step(dims, place) if end == "-ln p" else self._of_word(dims, place)
         return self._numbers[end]
 
     def tolerance(self, own: Range, bound: Array | float, dtype: np.dtype[Any]) -> Array | float:
@@ -163,12 +167,51 @@ class Limits:
                     return False
         return True
 
+    def _of_key(self, dims: Dims, place: Place) -> Array | float:
+        """Return how many queries of the prompt see each key, in causal order."""
+        own, prompt = self._variables.get("visible"), int(self._numbers["n"])
+        if own is None or self._partial or not self._is_causal:
+            return float(prompt)
+        layers, keys = (place[dims.index(name)] for name in ("layer", "position"))
+        seen = np.stack([self._queries_of_keys(int(layer), prompt)[keys] for layer in layers])
+        return seen.reshape([at.size if dim in ("layer", "position") else 1
+                             for dim, at in zip(dims, place, strict=True)])  # fmt: skip
+
+    def _queries_of_keys(self, layer: int, prompt: int) -> Array:
+        """Return how many queries of a layer see each position; kept for one layer."""
+        kept = self._audience
+        if kept is None or kept[0] != layer:
+            counts = self._variables["visible"][layer, :prompt].values
+            queries = audience_of(counts, prompt).queries
+            kept = self._audience = (layer, np.pad(queries, (0, self._tokens - prompt)))
+        return kept[1]
+
     def _of_step(self, dims: Dims, place: Place) -> Array:
-        """Return −ln p of each step, with what two readings of the same answer may differ by."""
+        """Return −ln p of each step."""
         steps = place[dims.index("step")]
+        ends: Array = self._surprisals[steps].reshape(
+            [steps.size if dim == "step" else 1 for dim in dims]
+        )
+        return ends
+
+    def _of_word(self, dims: Dims, place: Place) -> Array:
+        """Return −ln p of each word: the sum over its steps."""
+        words = place[dims.index("word")]
+        before = np.concatenate([[0.0], np.cumsum(self._surprisals)])
+        start, stop = (
+            np.clip(self._variables[name].values[words], 0, before.size - 1)
+            for name in ("word_start", "word_stop")
+        )
+        ends: Array = (before[stop] - before[start]).reshape(
+            [words.size if dim == "word" else 1 for dim in dims]
+        )
+        return ends
+
+    @property
+    def _surprisals(self) -> Array:
+        """−ln p of each step, with what two readings of the same answer may differ by."""
         noise = self._attrs.get("noise")
         is_number = isinstance(noise, int | float) and math.isfinite(noise) and noise > 0
         spare = min(noise, _MOST_NOISE) if is_number else 0.0
-        shape = [steps.size if dim == "step" else 1 for dim in dims]
-        ends: Array = (spare - self._variables["logprob"].values[steps]).reshape(shape)
-        return ends
+        surprisals: Array = spare - self._variables["logprob"].values.astype(np.float64)
+        return surprisals

@@ -65,7 +65,7 @@ def _check_attributes(sources: xr.Dataset) -> None:
     for key in _NUMBERS:
         value = attrs.get(key)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        _require(value is None or (is_number and math.isfinite(value)), f"the attribute {key!r}")
+        _require(value is None or (is_number and 0 <= value < math.inf), f"the attribute {key!r}")
     for key in _TEXTS:
         _require(isinstance(attrs.get(key), str | None), f"the attribute {key!r}")
     notes = attrs.get("notes", [])

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from attentropy.engine.errors import TraceError
+from attentropy.engine.trace.checks.attributes import check_numbers
 from attentropy.engine.trace.schema import ROLES
 from attentropy.engine.trace.statistics import ATTENTION_STATISTICS, WITHOUT_SINKS
 from attentropy.engine.trace.thumbnails import THUMBNAIL_TILES
@@ -63,7 +64,7 @@ def check_values(dataset: xr.Dataset, trace: str) -> None:
         value = dataset.attrs.get(name)
         if value is not None and not isinstance(value, kind):
             raise TraceError(f"{trace}: its attribute {name!r} is invalid")
-    _check_numbers(dataset.attrs, trace)
+    check_numbers(dataset.attrs, trace)
     is_earlier = dataset.attrs.get("format_version") in (1, 2)
     if is_earlier and dataset.attrs.keys() == {"format", "format_version"}:
         # These versions wrote comparisons as if they were recorded, but without provenance.
@@ -86,15 +87,6 @@ def check_values(dataset: xr.Dataset, trace: str) -> None:
             values = np.asarray(dataset[name].values, np.int64)
             if not _is_in_range(name, values) or not _fits(name, values, dataset.sizes["position"]):
                 raise TraceError(f"{trace}: the values of {name} do not fit the trace")
-
-
-def _check_numbers(value: object, trace: str) -> None:
-    """Raise `TraceError` for integers that no float could hold: the page could not show them."""
-    if isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            _check_numbers(item, trace)
-    elif isinstance(value, int) and abs(value) >= 2**63:
-        raise TraceError(f"{trace}: a number in its attributes is out of range")
 
 
 def _check_sizes(dataset: xr.Dataset, trace: str) -> None:
