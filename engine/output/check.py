@@ -54,7 +54,7 @@ def is_folder(path: Path) -> bool:
 
 def follow_link(path: Path) -> Path:
     """Return what a link leads to; a path that is no link as it is."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
 def check_apart(path: Path, inputs: Iterable[str | Path | None]) -> None:
@@ -88,7 +88,7 @@ def _follow(path: Path, suffix: str) -> Path:
         there = "is not a folder" if os.path.lexists(folder) else "does not exist"
         home = "; ~ is not replaced by your home folder here" if str(path).startswith("~") else ""
         raise UsageError(
-            f"cannot write {path.name[:80]!r}: the folder {str(folder)!r} {there}{home}"
+            f"cannot write {path.name[:80]!r}: the folder {str(folder)[:200]!r} {there}{home}"
         )
     _check_length(path, suffix)
     if not path.is_symlink():

@@ -189,7 +189,9 @@ def _is_here(facts: dict[str, Any]) -> bool:
 def _is_running(facts: dict[str, Any]) -> bool:
     """Return whether the process itself runs, not a later one with its number."""
     process = facts.get("process")
-    if type(process) is not int or os.name != "posix" or facts.get("boot") != _boot():
+    if type(process) is not int or process < 1 or os.name != "posix":
+        return False
+    if facts.get("boot") != _boot():
         return False
     try:
         os.kill(process, 0)

@@ -39,9 +39,9 @@ def is_planned(scratch: Path) -> bool:
 
 def carry_out(scratch: Path, real: Path) -> None:
     """Do what is left of the plan in the scratch folder, if there is one."""
-    facts = read_json(scratch / _PLAN)
-    if not facts:
+    if not is_planned(scratch):
         return
+    facts = read_json(scratch / _PLAN)
     ready, replaced = scratch / _READY, scratch / _REPLACED
     if os.path.lexists(ready):
         if _number(real) in (None, facts.get("old")):
@@ -50,7 +50,7 @@ def carry_out(scratch: Path, real: Path) -> None:
             os.replace(ready, real)
         else:  # somebody put something else there after the kill
             _return(ready, real.parent / str(facts.get("origin")))
-    if _number(real) == facts.get("new"):
+    if _number(real) == facts.get("new", -1):
         _remove_spent(facts.get("spent"), scratch, real.parent)
     elif not os.path.lexists(real) and os.path.lexists(replaced):
         os.rename(replaced, real)
