@@ -14,6 +14,8 @@ kernels.second_sweep kernels.vocabulary
 kernels.registered
 kernels.ops kernels.sweep
 engine.errors
+engine.failures
+engine.keeping
 engine.arguments
 engine.selection
 engine.measure
@@ -33,6 +35,8 @@ engine.run
 engine.profile
 engine.bench engine.coverage engine.demo.training
 report.text report.palette report.units report.images report.glossary report.files
+report.vega report.streams report.processor_time
+report.vega_process
 report.planes report.scale report.terminal
 report.compare
 report.read
