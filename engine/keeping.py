@@ -17,18 +17,28 @@ class Remains(str):
 
 @contextmanager
 def kept(
-    what: str, save: Callable[[Path], object], target: Path, ending: str, then: str
+    what: str,
+    save: Callable[[Path], object],
+    target: Path,
+    ending: str,
+    then: str,
+    *,
+    saved: Path | None = None,
 ) -> Iterator[None]:
     """Save a result where the work in this context fails or is interrupted.
 
     what: "the trace". save: writes it, whole or not at all, to the path that it is given. It is
     next to `target` with the name's `ending`, or in the folder for temporary files where that fails
-    too. then: the command that uses it, with "{}" for the path. The error gets a note, `Remains`.
+    too. then: the command that uses it, with "{}" for the path. saved: where the result is already,
+    so that it is only named. The error gets a note, `Remains`.
     """
     try:
         yield
     except BaseException as error:
-        error.add_note(_keep(what, save, target, ending, then))
+        if saved is not None:
+            error.add_note(_note(what, saved, then))
+        else:
+            error.add_note(_keep(what, save, target, ending, then))
         raise
 
 
@@ -38,7 +48,7 @@ def remains(error: BaseException) -> str:
     return "; ".join(note for note in notes if isinstance(note, Remains))
 
 
-def is_kept(what: str, path: Path, then: str) -> Remains:
+def _note(what: str, path: Path, then: str) -> Remains:
     """Return the note about a result that is at `path`."""
     return Remains(f"{what} is in {path}; {then.format(shlex.quote(str(path)))}")
 
@@ -55,7 +65,7 @@ def _keep(
         except Exception as error:
             why = failures.reason(error) or type(error).__name__
         else:
-            return is_kept(what, path, then)
+            return _note(what, path, then)
     return Remains(f"{what} could not be kept ({why})")
 
 

@@ -167,11 +167,11 @@ def _run(arguments: list[str] | None) -> int:
         reason = _joined(option_words(for_terminal(str(cause))), cause)
         click.echo(f"interrupted: {reason}" if reason else "interrupted", err=True)
         return 130
+    except streams.ReaderGone as error:
+        if kept := remains(error):
+            click.echo(f"note: {for_terminal(kept)}", err=True)
+        return 141
     except Exception as error:
-        if streams.is_reader_gone(error):
-            if kept := remains(error):
-                click.echo(f"note: {for_terminal(kept)}", err=True)
-            return 141
         if state.get("debug"):
             raise
         click.echo(f"error: {_one_line(error)}", err=True)

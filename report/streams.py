@@ -44,6 +44,10 @@ def _shown(character: str, encoding: str) -> str:
     return character
 
 
+class ReaderGone(Exception):
+    """The reader of standard output has closed it, as `head` does."""
+
+
 class Stream:
     """A standard stream, or one that is closed and takes everything."""
 
@@ -97,6 +101,8 @@ class Stream:
                 os.dup2(nothing, self._stream.fileno())
                 os.close(nothing)
             if self._must_work:
+                if isinstance(error, BrokenPipeError):
+                    raise ReaderGone from error
                 error.filename = self._name
                 raise
 
@@ -123,11 +129,6 @@ def encoding_of_output() -> str:
 def is_output_closed() -> bool:
     """Return whether there is no standard output."""
     return isinstance(sys.stdout, Stream) and sys.stdout.is_closed
-
-
-def is_reader_gone(error: BaseException) -> bool:
-    """Return whether the reader of standard output has closed it, as `head` does."""
-    return isinstance(error, BrokenPipeError) and error.filename == STANDARD_OUTPUT
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from attentropy.engine.errors import UsageError
-from attentropy.report.commands import output
+from attentropy.report.commands import keeping, output
 from attentropy.report.commands.endings import TRACE_ENDINGS, refuse_store
 from attentropy.report.commands.examples import examples
 from attentropy.report.commands.extraction import extract_trace, inputs_of
@@ -74,7 +74,8 @@ def command(
 
         with output.scratch_folder(target) as folder:
             trace = redact(extract_trace(options, scratch=folder))
-            trace.save(target, force=force)
+            with keeping.trace_kept(trace, target):
+                trace.save(target, force=force)
     else:
         trace = extract_trace(
             options, output=target, force=force, resume=resume, keep_cache=keep_cache
