@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from attentropy.engine import failures
 from attentropy.engine.attention.layout import lay_out
 from attentropy.engine.cost import memory as cost
 from attentropy.engine.cost.size import RunSize
@@ -19,7 +20,6 @@ from attentropy.engine.lens.placebo import PlaceboStates
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.devices import free_bytes
 from attentropy.engine.model.weights import weights_sha256
-from attentropy.engine.run import failures
 from attentropy.engine.run.answer import Arrays, padded
 from attentropy.engine.run.answering import Answering
 from attentropy.engine.run.decode import Token
@@ -207,6 +207,8 @@ class Job:
                 f"{why} with chunks of {count(self.plan.chunk, 'token')}; {advice}{again}",
                 remainder,
             )
+        if isinstance(error, OSError):
+            why = f"cannot write the output: {failures.line(error)}"
         raise RunStopped(why, resumable) from error
 
     def _facts(self) -> dict[str, Any]:

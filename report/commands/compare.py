@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from attentropy.report.commands import output
+from attentropy.report.commands import keeping, output
 from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS
 from attentropy.report.commands.examples import examples
 from attentropy.report.commands.page_options import max_cells_option, page_options
@@ -70,7 +70,8 @@ def command(
         page, findings = render_page(
             difference, max_bytes=max_bytes, sections=sections, range=ranges
         )
-        output.write_text(target, page)
+        with keeping.trace_kept(difference, target, what="the comparison"):
+            output.write_text(target, page)
     facts: output.Facts = {
         "columns": int(difference.kind.size),
         "in_both": int(difference.both.sum()),

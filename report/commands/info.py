@@ -137,6 +137,7 @@ def _machine_facts() -> Facts:
     if find_spec("torch") is None or find_spec("transformers") is None:
         facts["run"] = f"render and info only; to run models: {install_command('extract')}"
         return facts
+    import_libraries("describing the machine", "torch")
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from attentropy.report.commands import output
+from attentropy.report.commands import keeping, output
 from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS, refuse_store
 from attentropy.report.commands.examples import examples
 from attentropy.report.commands.extraction import extract_trace, inputs_of
@@ -89,11 +89,14 @@ def command(
 
             trace = redact(trace)
             if save_trace is not None:
-                trace.save(save_trace, force=force)
-        page, findings = render_page(
-            trace, max_bytes=max_bytes, sections=sections, range=ranges, reference=references
-        )
-        output.write_text(target, page)
+                with keeping.trace_kept(trace, target):
+                    trace.save(save_trace, force=force)
+        scratch = None if redact_tokens else folder
+        with keeping.trace_kept(trace, target, save_trace, scratch=scratch):
+            page, findings = render_page(
+                trace, max_bytes=max_bytes, sections=sections, range=ranges, reference=references
+            )
+            output.write_text(target, page)
         facts = {
             "tokens": trace.prompt_tokens,
             **output.answer_facts(trace),

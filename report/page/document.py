@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from attentropy.report import palette
+from attentropy.report import palette, vega
 from attentropy.report.content.directions import direction, direction_groups, runs
 from attentropy.report.images import data_uri
 from attentropy.report.units import glue
@@ -107,9 +107,7 @@ def draw_still(chart: dict[str, Any]) -> Still:
 
 def draw_svg(chart: dict[str, Any]) -> str:
     """Draw the chart as a compact SVG, with the same bytes each time."""
-    import vl_convert
-
-    image = vl_convert.vegalite_to_svg(chart)
+    image = vega.to_svg(chart)
     # The library numbers clips over all pictures of a process: number those of this picture.
     order: dict[str, str] = {}
     image = re.sub(

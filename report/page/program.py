@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from attentropy.report import vega
 from attentropy.report.pack.encode import deflate
 from attentropy.report.page.document import template_text, without_comments
 from attentropy.report.page.modules import join, load
@@ -45,10 +46,7 @@ def program() -> Program:
 
 def bundle() -> str:
     """Return Vega, Vega-Lite and vega-embed as one script."""
-    import vl_convert
-
-    text: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
-    return text
+    return vega.bundle()
 
 
 def script(name: str) -> str:

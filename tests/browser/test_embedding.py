@@ -12,7 +12,7 @@ from attentropy.engine.bench.results import Results, Row
 from attentropy.report.bench.results_page import render as render_bench
 from attentropy.report.compare.difference import compare
 from attentropy.report.findings.compared import observe
-from embedded import FILLED, FRAMES, POLICIES, REFUSED, SEEN, STILL, UNSTYLED, WAYS, serving
+from embedded import REFUSED, SEEN, STILL, UNSTYLED, WAYS, serving
 from traces import profiled, synthetic
 
 pytestmark = pytest.mark.browser
