@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
+from attentropy.engine.trace.finished_chunks import AnswerTokens
+from attentropy.engine.trace.layout import TOKEN_DIMS
 from attentropy.engine.trace.types import Array
 
 
@@ -30,3 +33,18 @@ def is_generated(roles: Array, prompt: int) -> Array:
     after = np.arange(roles.size) >= prompt
     generated: Array = (roles == "generated") | (after & (roles == "reasoning"))
     return generated
+
+
+def with_answer(dataset: xr.Dataset, prompt: int, answer: AnswerTokens) -> xr.Dataset:
+    """Cut an unfinished trace after the answer's finished tokens, and name these."""
+    end = min(prompt + len(answer.ids), dataset.sizes.get("position", 0))
+    dataset = dataset.isel({dim: slice(end) for dim in TOKEN_DIMS if dim in dataset.sizes})
+    text = np.dtypes.StringDType()
+    for name, values, dtype in (
+        ("token_ids", answer.ids, np.int32), ("token_text", answer.texts, text),
+        ("role", answer.roles, text),
+    ):  # fmt: skip
+        if name in dataset and values:
+            own = [*dataset[name].values[:prompt].tolist(), *values]
+            dataset = dataset.assign({name: ("position", np.array(own[:end], dtype))})
+    return dataset

@@ -92,13 +92,18 @@ class Trace(Drawn, Divided, Judged, Verified):
         self.sources = None if sources is None else as_sources(sources)
 
     @classmethod
-    def open(cls, path: str | Path, *, partial: bool = False) -> Trace:
+    def open(
+        cls, path: str | Path, *, partial: bool = False, max_cells: int | None = None
+    ) -> Trace:
         """Open a trace; values are read from disk when they are used.
 
         Args:
             path: A `.zarr` folder or a `.zarr.zip` file.
             partial: Open an unfinished trace, a `.partial` folder. `attrs["partial"]` then says how
                 far it got (tokens, chunks) and, if known, why it stopped.
+            max_cells: The work that the trace may make, for a trace that you trust; a cell is one
+                number of an array. By default it is 64 million cells and what its size pays for,
+                which every recorded trace stays under.
 
         Returns:
             The trace.
@@ -110,10 +115,12 @@ class Trace(Drawn, Divided, Judged, Verified):
         """
         path = Path(path)
         if path.name.endswith(SUFFIX) and path.is_dir():
-            return checked_trace(read_unfinished(path, is_wanted=partial), path.name)
+            return checked_trace(
+                read_unfinished(path, is_wanted=partial, max_cells=max_cells), path.name
+            )
         if partial:
             raise TraceError(f"{path.name} is not an unfinished trace (a folder NAME.partial)")
-        datasets = store.read_datasets(path, TRACE)
+        datasets = store.read_datasets(path, TRACE, max_cells=max_cells)
         return checked_trace(datasets[""], path.name, datasets.get(GROUP))
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:

@@ -7,8 +7,6 @@ fails raises whatever its library raises, and a trace promises a `TraceError` wi
 
 from __future__ import annotations
 
-import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -28,34 +26,31 @@ if TYPE_CHECKING:
     import zarr
 
 
-def open_datasets(
-    path: Path, contents: Contents, *, partial: bool = False
-) -> dict[str, xr.Dataset]:
-    """Open the arrays of the Zarr v3 folder or zip at `path`, with its attributes.
+def open_datasets(contents: Contents, *, partial: bool = False) -> dict[str, xr.Dataset]:
+    """Open the arrays of a store that was inspected, with its attributes.
 
     Returns the dataset of the store itself, called "", and of each of its groups. partial: the
     trace is of an unfinished run.
     """
     import zarr
-    from zarr.storage import LocalStore, ZipStore
+    from zarr.storage import StorePath
 
     from attentropy.engine.trace.checks.chunks import CheckedStore
 
-    source = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
-    claims = contents.claims
-    checked = CheckedStore(source, path.name, claims, contents.digests)
+    checked, trace = CheckedStore(contents), contents.files.name
     datasets = {}
-    for name in contents.parts:
-        group = zarr.open_group(checked, path=name, mode="r", use_consolidated=False)
-        own = sorted(array for array in claims if array.rpartition("/")[0] == name)
-        attrs = group.attrs.asdict()
+    for part in contents.parts:
+        attrs = dict(contents.metadata[part]["attributes"])
         variables: dict[str, xr.Variable] = {}
         limits = Limits(variables, attrs, partial=partial)
-        for array in own:
-            short = array.rpartition("/")[2]
-            variables[short] = _variable(group[short], path.name, array, limits)
+        for name in sorted(contents.claims):
+            group, _, own = name.rpartition("/")
+            if group == part:
+                place = StorePath(checked, name)
+                array = zarr.Array.from_dict(place, dict(contents.metadata[name]))
+                variables[own] = _variable(array, trace, name, limits)
         equal = _of_equal_lengths(variables) if partial else variables
-        datasets[name] = xr.Dataset(equal, attrs=attrs)
+        datasets[part] = xr.Dataset(equal, attrs=attrs)
     return datasets
 
 
@@ -98,7 +93,7 @@ class _StoredArray(BackendArray):
         try:
             values = cast(Array, self._array[key])
         # A codec may fail in any of these ways on bytes that it did not write.
-        except (*UNREADABLE, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise TraceError(
                 f"{self._trace}: the values of {self._name} are damaged ({reason(error)[:80]})"
             ) from error

@@ -9,25 +9,28 @@ import xarray as xr
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import partial, store
-from attentropy.engine.trace.layout import TOKEN_DIMS
+from attentropy.engine.trace.answered import with_answer
 from attentropy.engine.trace.schema import TRACE
 from attentropy.engine.trace.text import text_array
 from attentropy.engine.trace.types import PartialFacts
 
 
-def read_unfinished(path: Path, *, is_wanted: bool) -> xr.Dataset:
+def read_unfinished(path: Path, *, is_wanted: bool, max_cells: int | None = None) -> xr.Dataset:
     """Return the arrays in the folder NAME.partial; the attribute `partial` says how far they go.
 
     Raises `TraceError`, also where nobody wants an unfinished trace.
     """
+    partial.check_folder(path)
     progress = partial.read_progress(path)
     if not is_wanted:
         raise TraceError(
             f"{path.name} is unfinished: {progress.words}; open it with `partial=True`, or "
             "continue the run with `resume=True`"
         )
-    dataset = store.read_datasets(path / partial.TRACE, TRACE, partial=True)[""]
-    dataset = _with_answer(dataset, progress.tokens, partial.read_answer(path))
+    dataset = store.read_datasets(path / partial.TRACE, TRACE, partial=True, max_cells=max_cells)[
+        ""
+    ]
+    dataset = with_answer(dataset, progress.tokens, partial.read_answer(path))
     texts = partial.read_vocabulary(path)
     dataset = dataset.drop_vars(("vocabulary_ids", "vocabulary_text"), errors="ignore").assign(
         vocabulary_ids=("vocabulary", np.array(list(texts), np.int32)),
@@ -38,18 +41,3 @@ def read_unfinished(path: Path, *, is_wanted: bool) -> xr.Dataset:
         "reason": progress.reason, "answered": progress.answered,
     }  # fmt: skip
     return dataset.assign_attrs(partial=facts)
-
-
-def _with_answer(dataset: xr.Dataset, prompt: int, answer: partial.AnswerTokens) -> xr.Dataset:
-    """Cut an unfinished trace after the answer's finished tokens, and name these."""
-    end = min(prompt + len(answer.ids), dataset.sizes.get("position", 0))
-    dataset = dataset.isel({dim: slice(end) for dim in TOKEN_DIMS if dim in dataset.sizes})
-    text = np.dtypes.StringDType()
-    for name, values, dtype in (
-        ("token_ids", answer.ids, np.int32), ("token_text", answer.texts, text),
-        ("role", answer.roles, text),
-    ):  # fmt: skip
-        if name in dataset and values:
-            own = [*dataset[name].values[:prompt].tolist(), *values]
-            dataset = dataset.assign({name: ("position", np.array(own[:end], dtype))})
-    return dataset

@@ -23,6 +23,7 @@ from attentropy.report.commands.libraries import import_libraries
 from attentropy.report.commands.option_names import option_keys
 from attentropy.report.commands.options import info_options, run_option
 from attentropy.report.commands.output import Facts, answer_facts, json_line, size_of
+from attentropy.report.commands.page_options import max_cells_option
 from attentropy.report.commands.quantities import TokenCount
 from attentropy.report.commands.source_facts import source_counts
 from attentropy.report.commands.verified import print_verification
@@ -58,6 +59,7 @@ _EXAMPLES = examples(
     "the options of extract below.",
 )  # fmt: skip
 @info_options
+@max_cells_option
 @click.option(
     "--verify",
     is_flag=True,
@@ -68,6 +70,7 @@ def command(
     subject: str | None,
     revision: str | None,
     tokens: int | None,
+    max_cells: int | None,
     verify: bool,
     as_json: bool,
     **options: Any,
@@ -76,17 +79,19 @@ def command(
     has_options = any(value not in (None, ()) for value in options.values())
     if has_options and tokens is None:
         raise UsageError("these options need a prompt length; add --tokens N")
+    if max_cells is not None and not (subject and _is_store(subject)):
+        raise UsageError("--max-cells applies to a trace")
     if verify:
         if subject is None or tokens is not None or not _is_store(subject):
             raise UsageError("--verify applies to a trace or a saved comparison")
-        print_verification(Path(subject), as_json=as_json)
+        print_verification(Path(subject), max_cells, as_json=as_json)
         return
     if subject is None and tokens is None:
         facts = _machine_facts()
     elif subject is not None and _is_store(subject):
         if tokens is not None:
             raise UsageError("--tokens applies to a model; a trace has its own token count")
-        facts = _store_facts(Path(subject))
+        facts = _store_facts(Path(subject), max_cells)
     else:
         import_libraries("describing a model", "torch", "transformers")
         from attentropy.engine.cost.predict import describe
@@ -132,6 +137,7 @@ def _machine_facts() -> Facts:
     if find_spec("torch") is None or find_spec("transformers") is None:
         facts["run"] = f"render and info only; to run models: {install_command('extract')}"
         return facts
+    import_libraries("describing the machine", "torch")
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -151,13 +157,13 @@ def _cpu(threads: int) -> str:
     return f"cpu ({threads} thread{'s' * (threads != 1)})"
 
 
-def _store_facts(path: Path) -> Facts:
+def _store_facts(path: Path, max_cells: int | None) -> Facts:
     """Return what a trace or a saved comparison contains."""
     from attentropy.report.compare import stored
     from attentropy.report.compare.difference import Difference
 
     partial = path.name.endswith(".partial")
-    trace = stored.open(path, partial=partial)
+    trace = stored.open(path, partial=partial, max_cells=max_cells)
     size = format_bytes(size_of(path))
     if isinstance(trace, Difference):
         return _comparison_facts(path.name, size, trace)

@@ -14,7 +14,7 @@ from attentropy.report.commands.output import json_line
 from attentropy.report.text import for_terminal
 
 
-def print_verification(path: Path, *, as_json: bool) -> None:
+def print_verification(path: Path, max_cells: int | None, *, as_json: bool) -> None:
     """Check all values of a trace or a comparison, and print a line for each that is at fault.
 
     Raises `TraceError` where one is, and for what cannot be opened.
@@ -23,7 +23,8 @@ def print_verification(path: Path, *, as_json: bool) -> None:
     from attentropy.report.compare import stored
 
     with unchecked_reads():  # so that all faults are named, not the first one alone
-        result = stored.open(path, partial=path.name.endswith(".partial")).verify()
+        opened = stored.open(path, partial=path.name.endswith(".partial"), max_cells=max_cells)
+        result = opened.verify()
     checked = f"{count(result.values, 'value')} checked"
     if as_json:
         click.echo(json_line(_facts(path.name, result)))

@@ -79,12 +79,16 @@ class Difference(Trace):
         super().__init__(subtracted(self))
 
     @classmethod
-    def open(cls, path: str | Path, *, partial: bool = False) -> Difference:
+    def open(
+        cls, path: str | Path, *, partial: bool = False, max_cells: int | None = None
+    ) -> Difference:
         """Open a saved comparison; values are read from disk when they are used.
 
         Args:
             path: A `.zarr` folder or a `.zarr.zip` file.
             partial: Must be false: a comparison is never unfinished.
+            max_cells: The work that the comparison may make, for one that you trust; see
+                `Trace.open`.
 
         Returns:
             The difference.
@@ -95,7 +99,7 @@ class Difference(Trace):
         path = Path(path)
         if partial:
             raise TraceError(f"{path.name}: a comparison cannot be opened with `partial=True`")
-        pair = read_pair(path)
+        pair = read_pair(path, max_cells=max_cells)
         try:
             check_alignment(pair.a, pair.b, pair.alignment)
             return cls(pair.a, pair.b, pair.names, alignment=pair.alignment)

@@ -40,7 +40,7 @@ def _refused(path, message, read=None):
     [
         ("entropy", lambda m: m.update(codecs=[{"name": "numcodecs.pickle"}]), "numcodecs.pickle"),
         ("entropy", lambda m: m["shape"].__setitem__(0, 2**62), "impossible shape"),
-        ("entropy", lambda m: m["shape"].__setitem__(2, 2**40), "claims"),
+        ("entropy", lambda m: m["shape"].__setitem__(2, 2**40), "truncated"),
         ("entropy", lambda m: m["shape"].__setitem__(2, 2**20), "truncated"),
         ("entropy", lambda m: m.update(data_type={"name": "struct"}), "unknown data type"),
         ("entropy", lambda m: m.update(attributes={"a": 1}), "not stored as in a trace"),
