@@ -69,8 +69,8 @@ def report(outcomes: dict[int, tuple[str, str, str]]) -> str:
         "| --- | --- | --- | --- | --- | --- |\n" + "\n".join(rows) + "\n\n"
         "Refused: when the trace is opened or drawn, in one line that names the variable; "
         "`--verify` names it, too. Failed is a traceback, an impossible value that neither names, "
-        "a possible one that is refused, or a page with a number outside of its definition (a share above "
-        "100 %, 8 of 0, NaN). The last three rows are values that can be. "
+        "a possible one that is refused, or a page with a number outside of its definition (a "
+        "share above 100 %, 8 of 0, NaN). The last three rows are values that can be. "
         f"Python {platform.python_version()}, {versions}, {platform.system()} "
         f"{platform.machine()}.\n"
     )
