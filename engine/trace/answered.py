@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,9 +11,6 @@ import xarray as xr
 from attentropy.engine.trace.finished_chunks import AnswerTokens
 from attentropy.engine.trace.layout import TOKEN_DIMS
 from attentropy.engine.trace.types import Array
-
-if TYPE_CHECKING:
-    from attentropy.engine.trace.partial import AnswerTokens
 
 
 def prompt_length(roles: Array, facts: Mapping[str, Any]) -> int:
