@@ -16,7 +16,7 @@ class Remains(str):
 
 
 @contextmanager
-def kept(
+def on_failure(
     what: str,
     save: Callable[[Path], object],
     target: Path,

@@ -177,8 +177,8 @@ def _run(arguments: list[str]) -> int:
         click.echo(f"interrupted: {reason}" if reason else "interrupted", err=True)
         return 130
     except streams.ReaderGone as error:
-        if kept := remains(error):
-            click.echo(f"note: {for_terminal(kept)}", err=True)
+        if note := remains(error):
+            click.echo(f"note: {for_terminal(note)}", err=True)
         return 141
     except Exception as error:
         if state.get("debug"):

@@ -47,8 +47,8 @@ UNSTYLED = {"jenkins", "no styles, no scripts"}
 SEEN = """(() => {
   const all = (selector) => [...document.querySelectorAll(selector)];
   const isSeen = (element) => {
-    const box = element.getBoundingClientRect(), own = getComputedStyle(element);
-    return element.checkVisibility() && own.visibility !== 'hidden' && box.width > 1 && box.height > 1;
+    const { width, height } = element.getBoundingClientRect();
+    return element.checkVisibility({ visibilityProperty: true }) && width > 1 && height > 1;
   };
   const pictures = all('.still').map((still) => ({
     still: [...still.querySelectorAll('img')].filter(isSeen).length,
@@ -59,7 +59,7 @@ SEEN = """(() => {
   return {
     pictures,
     broken: all('img').filter((picture) => isSeen(picture) && !picture.naturalWidth).length,
-    notice: all('#notice, body > main > p.unstyled').filter(isSeen).map((element) => element.innerText).join(),
+    notice: all('#notice, main > .unstyled').filter(isSeen).map((own) => own.innerText).join(),
     controls: all('button:not(.term), select, input').filter(isSeen).length,
     hints: words.match(/[^.]*\\b(?:click|drag|hover|arrow keys)\\b[^.]*/gi) ?? [],
     width: document.documentElement.scrollWidth - document.documentElement.clientWidth,

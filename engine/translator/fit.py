@@ -16,7 +16,7 @@ from torch import nn
 from attentropy.engine.arguments import read_bytes, read_count, read_torch_name
 from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.errors import AttentropyError, LensRefused, UsageError
-from attentropy.engine.keeping import kept
+from attentropy.engine.keeping import on_failure
 from attentropy.engine.lens.head import find_lens
 from attentropy.engine.lens.lens import Lens
 from attentropy.engine.model.config import config_facts
@@ -155,7 +155,7 @@ def fit_lens(
             )
 
         then = "use it with: --lens-translator {}"
-        with kept("the lens", write, Path(output), ".lens.safetensors", then):
+        with on_failure("the lens", write, Path(output), ".lens.safetensors", then):
             translator = write(Path(output), force=force)
         show("done", 1, 1)
         return translator

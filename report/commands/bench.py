@@ -170,11 +170,11 @@ def _write(
     runs: Sequence[Results], target: Path | None, page: Path | None, *, as_json: bool, is_new: bool
 ) -> None:
     """Write the results and their page, and print JSON; new results are kept if that fails."""
-    with keeping.results_kept(runs[0], target, page) if is_new else nullcontext():
+    with keeping.results_on_failure(runs[0], target, page) if is_new else nullcontext():
         if target is not None:
             output.write_text(target, runs[0].to_json())
     saved = target if target is not None and not output.is_standard_output(target) else None
-    with keeping.results_kept(runs[0], target, page, saved) if is_new else nullcontext():
+    with keeping.results_on_failure(runs[0], target, page, saved) if is_new else nullcontext():
         if page is not None:
             from attentropy.report.bench.results_page import render
 

@@ -70,7 +70,7 @@ def command(
         page, findings = render_page(
             difference, max_bytes=max_bytes, sections=sections, range=ranges
         )
-        with keeping.trace_kept(difference, target, what="the comparison"):
+        with keeping.trace_on_failure(difference, target, what="the comparison"):
             output.write_text(target, page)
     facts: output.Facts = {
         "columns": int(difference.kind.size),

@@ -76,7 +76,7 @@ def command(
 
         with output.scratch_folder(target) as folder:
             trace = redact(extract_trace(options, scratch=folder))
-            with keeping.trace_kept(trace, target):
+            with keeping.trace_on_failure(trace, target):
                 trace.save(target, force=force)
     else:
         trace = extract_trace(

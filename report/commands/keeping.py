@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attentropy.engine.keeping import kept
+from attentropy.engine.keeping import on_failure
 from attentropy.report.commands import output
 from attentropy.report.commands.endings import PAGE_ENDINGS
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from attentropy.report.compare.difference import Difference
 
 
-def trace_kept(
+def trace_on_failure(
     trace: Trace | Difference,
     target: Path,
     saved: Path | None = None,
@@ -36,11 +36,11 @@ def trace_kept(
     if not output.is_standard_output(target) and target.name.lower().endswith(PAGE_ENDINGS):
         then += f" -o {shlex.quote(str(target))}"
     if scratch is not None and (store := scratch / "trace.zarr").is_dir():
-        return kept(what, partial(shutil.move, store), target, ".zarr", then, saved=saved)
-    return kept(what, trace.save, target, ".zarr.zip", then, saved=saved)
+        return on_failure(what, partial(shutil.move, store), target, ".zarr", then, saved=saved)
+    return on_failure(what, trace.save, target, ".zarr.zip", then, saved=saved)
 
 
-def results_kept(
+def results_on_failure(
     results: Results, target: Path | None, page: Path | None, saved: Path | None = None
 ) -> AbstractContextManager[None]:
     """Keep what `bench` measured where it cannot be written, and name what shows it."""
@@ -48,7 +48,7 @@ def results_kept(
     if page is not None and not output.is_standard_output(page):
         then += f" --html {shlex.quote(str(page))}"
     text = results.to_json()
-    return kept(
+    return on_failure(
         "the results", lambda path: output.write_text(path, text), target or page or Path("bench"),
         ".json", then, saved=saved,
     )  # fmt: skip

@@ -79,7 +79,7 @@ def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> 
         with show_progress() as progress:
             trace = profile(**arguments, progress=progress, scratch=folder)
         print_notes(trace)
-        with keeping.trace_kept(trace, target or Path("profile")):
+        with keeping.trace_on_failure(trace, target or Path("profile")):
             if target is not None:
                 _write(trace, target, force=force)
             elif as_json:

@@ -89,10 +89,10 @@ def command(
 
             trace = redact(trace)
             if save_trace is not None:
-                with keeping.trace_kept(trace, target):
+                with keeping.trace_on_failure(trace, target):
                     trace.save(save_trace, force=force)
         scratch = None if redact_tokens else folder
-        with keeping.trace_kept(trace, target, save_trace, scratch=scratch):
+        with keeping.trace_on_failure(trace, target, save_trace, scratch=scratch):
             page, findings = render_page(
                 trace, max_bytes=max_bytes, sections=sections, range=ranges, reference=references
             )

@@ -2,6 +2,7 @@
 // not start, the page stays as it is without scripts, and says why.
 (async () => {
   try {
+    if (!document.adoptedStyleSheets?.length) throw new Error("the style of the live page was refused");
     const text = document.getElementById("program").textContent;
     // Older browsers have no `fromBase64`, which is ten times as fast.
     const bytes = Uint8Array.fromBase64?.(text) ?? Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
