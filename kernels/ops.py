@@ -187,7 +187,7 @@ def vocabulary(
     call = checks.CallDescription("vocabulary", hidden=hidden, unembedding=unembedding)
     checks.check_implementation(call, impl)
     _check_vocabulary(call, hidden, unembedding, bias, top_k, targets, final)
-    checks.check_softcap(call, softcap)
+    checks.check_factors(call, scale, softcap)
     checks.check_inference(call, hidden, unembedding, bias, final)
     columns = targets[:, None] if targets is not None and targets.ndim == 1 else targets
     values = torch.ops.attentropy.vocabulary(
