@@ -68,6 +68,11 @@ def percent(share: float) -> str:
     return f"{value:.0f} %" if value >= 9.95 else f"{value:.1f}".removesuffix(".0") + " %"
 
 
+def fixed(value: float, digits: int = 2) -> str:
+    """Return a number with so many decimals; in words where it was not measured."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else "not measured"
+
+
 def join_words(words: Sequence[str]) -> str:
     """Return words in a row, "and" before the last one."""
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -25,7 +25,8 @@ from attentropy.engine.trace.drawn import Drawn
 from attentropy.engine.trace.layout import widen
 from attentropy.engine.trace.lens_skill import Judged
 from attentropy.engine.trace.partial import SUFFIX
-from attentropy.engine.trace.schema import COORDINATES, FORMAT, FORMAT_VERSION, TRACE
+from attentropy.engine.trace.readable import stored_dataset
+from attentropy.engine.trace.schema import COORDINATES, FORMAT, TRACE
 from attentropy.engine.trace.sources import GROUP, as_sources, stored_sources
 from attentropy.engine.trace.text import count
 from attentropy.engine.trace.types import Array, Attributes
@@ -296,9 +297,3 @@ def checked_trace(dataset: xr.Dataset, name: str, sources: xr.Dataset | None = N
     assert trace.sources is not None
     check_sources(trace.sources, trace.dataset, trace.prompt_tokens, name)
     return trace
-
-
-def stored_dataset(trace: Trace) -> xr.Dataset:
-    """Return the dataset of a trace as it is stored: its attributes say format and version."""
-    form = {"format": FORMAT, "format_version": FORMAT_VERSION}
-    return trace.dataset.assign_attrs(trace.dataset.attrs | form)

@@ -18,7 +18,8 @@ import xarray as xr
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import store
-from attentropy.engine.trace.dataset import Trace, checked_trace, stored_dataset
+from attentropy.engine.trace.dataset import Trace, checked_trace
+from attentropy.engine.trace.readable import stored_dataset
 from attentropy.engine.trace.schema import COMPARISON
 from attentropy.engine.trace.types import Array
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import xarray as xr
 
+from attentropy.engine.trace.schema import FORMAT, FORMAT_VERSION
 from attentropy.engine.trace.types import Array, Attributes
 
 
@@ -39,3 +40,9 @@ class Readable(Protocol):
 def is_redacted(trace: Readable) -> bool:
     """Return whether a trace has marks and numbers in place of texts and ids."""
     return trace.attrs.get("redacted") is True
+
+
+def stored_dataset(trace: Readable) -> xr.Dataset:
+    """Return the dataset of a trace as it is stored: its attributes say format and version."""
+    form = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    return trace.dataset.assign_attrs(trace.dataset.attrs | form)

@@ -17,7 +17,7 @@ from attentropy.engine.trace.readable import is_redacted
 from attentropy.report.findings.finding import Observation, layer_name, quoted
 from attentropy.report.read.answer_words import read_answer
 from attentropy.report.read.layer_words import layers_in_words
-from attentropy.report.units import count
+from attentropy.report.units import count, fixed
 
 _EARLIER = 3  # top tokens of earlier layers that a sentence names
 _UNREADABLE = f"its skill is under {READABLE:g}"
@@ -194,17 +194,17 @@ def _where(trace: Trace, place: Settled) -> str:
         which = "layer" if place.has_last else "layer read"
         text = (
             f"the lens settles on {token} only in the last {which} ({name}, probability "
-            f"{p[last]:.2f})"
+            f"{fixed(p[last])})"
         )
     elif place.readable == place.entries[0]:
         text = (
             f"the lens's top token is {token} in every layer read (probability "
-            f"{p[place.readable]:.2f} in {name}, {p[last]:.2f} in {layer_name(trace, last)})"
+            f"{fixed(p[place.readable])} in {name}, {fixed(p[last])} in {layer_name(trace, last)})"
         )
     else:
         text = (
             f"the lens's top token is {token} from {name} onward (probability "
-            f"{p[place.readable]:.2f} there, {p[last]:.2f} in {layer_name(trace, last)})"
+            f"{fixed(p[place.readable])} there, {fixed(p[last])} in {layer_name(trace, last)})"
         )
     return f"{text}{_before(trace, place)}."
 
@@ -259,7 +259,7 @@ def _nowhere(trace: Trace, place: Settled) -> str:
     where = f"in the last layer ({name})" if place.has_last else f"in {name}, the last one read,"
     return (
         f"the lens's top token {where} is {_quoted(place.tops[last])} "
-        f"(probability {place.probabilities[last]:.2f}), not {_token(place)}, {why}."
+        f"(probability {fixed(place.probabilities[last])}), not {_token(place)}, {why}."
     )
 
 

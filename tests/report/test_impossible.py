@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from impossible_cases import KINDS, make, outcome, save_template
 
@@ -46,6 +47,25 @@ def test_the_reader_of_a_page_finds_the_numbers_that_cannot_be():
         assert impossible_numbers(f"<p>{text}</p>"), text
     for trace in (synthetic(), complete()):
         assert impossible_numbers(_page(trace)) == []
+
+
+@pytest.mark.costly
+@pytest.mark.parametrize("name", ["lens_top_logprobs", "entropy", "lens_entropy", "rehearsal"])
+def test_what_was_not_measured_anywhere_is_no_number_on_the_page(name):
+    trace = complete()
+    values = np.full_like(trace[name], np.nan)
+    changed = trace.dataset.assign({name: (trace.dataset[name].dims, values)})
+    assert impossible_numbers(_page(Trace(changed, trace.sources))) == []
+
+
+@pytest.mark.costly
+@pytest.mark.parametrize("name", ["generated_logprob", "token_logprob", "lens_target_logprob"])
+def test_a_probability_of_zero_is_no_infinity_on_the_page(name):
+    trace = complete()
+    values = np.full_like(trace[name], -np.inf)
+    changed = Trace(trace.dataset.assign({name: (trace.dataset[name].dims, values)}), trace.sources)
+    assert changed.verify()
+    assert impossible_numbers(_page(changed)) == []
 
 
 def _impossible(path):

@@ -44,7 +44,8 @@ class Fault:
         summed = [dim for dim, at in zip(self.dims, self.index, strict=True) if at < 0]
         what = f"{self.variable}, added up along {summed[0]}," if summed else self.variable
         name = "" if self.end == _number(self.bound) else f"{self.end} = "
-        limit = "" if np.isinf(self.bound) else f", {self.side} {name}{_number(self.bound)}"
+        is_open = self.end in ("inf", "-inf")
+        limit = "" if is_open else f", {self.side} {name}{_number(self.bound)}"
         return f"{what} is {_number(self.value)}{f' at {place}' if place else ''}{limit}"
 
 

@@ -11,8 +11,9 @@ import pytest
 from attentropy.engine.errors import TraceError
 from attentropy.engine.output.place import repair, reserve, scratch_folder
 from attentropy.engine.trace import store
-from attentropy.engine.trace.dataset import Trace, stored_dataset
+from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace
+from attentropy.engine.trace.readable import stored_dataset
 from places import in_child, killed_at, snapshot
 from traces import synthetic
 

@@ -9,7 +9,8 @@ import zarr
 
 from attentropy.engine.errors import TraceError, UsageError
 from attentropy.engine.trace import store
-from attentropy.engine.trace.dataset import Trace, stored_dataset
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.readable import stored_dataset
 from attentropy.engine.trace.redaction import redact, redact_together
 from attentropy.engine.trace.schema import COORDINATES, VARIABLES
 from attentropy.engine.trace.sources import GROUP, LABELS, SCHEMA, stored_sources

@@ -18,7 +18,8 @@ from attentropy.engine.trace import store
 from attentropy.engine.trace.checks import budget
 from attentropy.engine.trace.checks import files as listing
 from attentropy.engine.trace.checks.chunks import frame_bytes
-from attentropy.engine.trace.dataset import Trace, stored_dataset
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.readable import stored_dataset
 from traces import reseal, synthetic
 
 
