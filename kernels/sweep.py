@@ -83,6 +83,7 @@ def attention_window(
     for (start, stop), length in ((rows, q.shape[2]), (cols, k.shape[2])):
         if not 0 <= start <= stop <= length:
             raise ValueError(f"{call}: ({start}, {stop}) is out of range (0 to {length})")
+    rows, cols = (rows[0], rows[1]), (cols[0], cols[1])
     _check_choice(call, "values", values, ("weight", "entropy"))
     return implementation.window(q, k, lse, rows, cols, values=values, score=score, mask=rule)
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from attentropy.engine.errors import TraceError
+from attentropy.engine.trace.checks.limits import Limits
 from attentropy.engine.trace.checks.metadata import Contents
+from attentropy.engine.trace.checks.ranges import check_read
 from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
-from attentropy.engine.trace.checks.values import check_range
 from attentropy.engine.trace.layout import TOKEN_DIMS
 from attentropy.engine.trace.types import Array
 
@@ -38,16 +40,17 @@ def open_datasets(contents: Contents, *, partial: bool = False) -> dict[str, xr.
     checked, trace = CheckedStore(contents), contents.files.name
     datasets = {}
     for part in contents.parts:
-        variables = {}
+        attrs = dict(contents.metadata[part]["attributes"])
+        variables: dict[str, xr.Variable] = {}
+        limits = Limits(variables, attrs, partial=partial)
         for name in sorted(contents.claims):
             group, _, own = name.rpartition("/")
             if group == part:
                 place = StorePath(checked, name)
                 array = zarr.Array.from_dict(place, dict(contents.metadata[name]))
-                variables[own] = _variable(array, trace, name)
-        if partial:
-            variables = _of_equal_lengths(variables)
-        datasets[part] = xr.Dataset(variables, attrs=dict(contents.metadata[part]["attributes"]))
+                variables[own] = _variable(array, trace, name, limits)
+        equal = _of_equal_lengths(variables) if partial else variables
+        datasets[part] = xr.Dataset(equal, attrs=attrs)
     return datasets
 
 
@@ -63,11 +66,11 @@ def _of_equal_lengths(variables: dict[str, xr.Variable]) -> dict[str, xr.Variabl
     return variables
 
 
-def _variable(stored: Any, trace: str, name: str) -> xr.Variable:
-    """Return one array of a store as a variable that is read when it is used."""
+def _variable(stored: Any, trace: str, name: str, limits: Limits) -> xr.Variable:
+    """Return one array of a store as a variable that is read, and checked, when it is used."""
     array = cast("zarr.Array[Any]", stored)
     metadata: Any = array.metadata
-    lazy = indexing.LazilyIndexedArray(_StoredArray(array, trace, name))
+    lazy = indexing.LazilyIndexedArray(_StoredArray(array, trace, name, limits))
     cached = indexing.MemoryCachedArray(lazy)  # type: ignore[no-untyped-call]
     encoding = {"chunks": array.chunks}
     return xr.Variable(metadata.dimension_names, cached, encoding=encoding)
@@ -76,8 +79,9 @@ def _variable(stored: Any, trace: str, name: str) -> xr.Variable:
 class _StoredArray(BackendArray):
     """One array on disk; raises `TraceError` where its chunks are not what its metadata says."""
 
-    def __init__(self, array: zarr.Array[Any], trace: str, name: str) -> None:
+    def __init__(self, array: zarr.Array[Any], trace: str, name: str, limits: Limits) -> None:
         self._array, self._trace, self._name = array, trace, name
+        self._limits = limits
         self.shape, self.dtype = array.shape, array.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
@@ -93,5 +97,13 @@ class _StoredArray(BackendArray):
             raise TraceError(
                 f"{self._trace}: the values of {self._name} are damaged ({reason(error)[:80]})"
             ) from error
-        check_range(values, self._trace, self._name)
+        self._check(values, key)
         return values
+
+    def _check(self, values: Array, key: tuple[Any, ...]) -> None:
+        """Raise `TraceError` for values that no recording gives; `key` is where they stand."""
+        place = [np.atleast_1d(np.arange(n)[own]) for own, n in zip(key, self.shape, strict=True)]
+        metadata: Any = self._array.metadata
+        cells = np.asarray(values).reshape([at.size for at in place])
+        dims = metadata.dimension_names
+        check_read(cells, self._name, dims, place, self._limits, self._trace)

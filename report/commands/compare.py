@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from attentropy.report.commands import output
+from attentropy.report.commands import keeping, output
 from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS
 from attentropy.report.commands.examples import examples
 from attentropy.report.commands.page_options import max_cells_option, page_options
@@ -48,7 +48,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Compare two traces and write the page."""
-    output.check_target(
+    output.reserve(
         target, force=force, inputs=[a, b], endings=PAGE_ENDINGS + TRACE_ENDINGS, as_json=as_json,
         elsewhere={
             "a figure": f"attentropy export NAME.zarr.zip -o {shlex.quote(str(target))} "
@@ -70,7 +70,8 @@ def command(
         page, findings = render_page(
             difference, max_bytes=max_bytes, sections=sections, range=ranges
         )
-        output.write_text(target, page)
+        with keeping.trace_on_failure(difference, target, what="the comparison"):
+            output.write_text(target, page)
     facts: output.Facts = {
         "columns": int(difference.kind.size),
         "in_both": int(difference.both.sum()),

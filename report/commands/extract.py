@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from attentropy.engine.errors import UsageError
-from attentropy.report.commands import output
+from attentropy.engine.output.ownership import RUN_SUFFIX
+from attentropy.report.commands import keeping, output
 from attentropy.report.commands.endings import TRACE_ENDINGS, refuse_store
 from attentropy.report.commands.examples import examples
 from attentropy.report.commands.extraction import extract_trace, inputs_of
@@ -51,12 +52,13 @@ def command(
 ) -> None:
     """Run the model and write the trace."""
     is_finished = resume and target.exists() and not _is_unfinished(target)
-    output.check_target(
+    output.reserve(
         target, force=force or is_finished, inputs=inputs_of(options), endings=TRACE_ENDINGS,
         elsewhere={
             "a page": f"attentropy report -o {shlex.quote(str(target))}",
             "a figure": f"attentropy export TRACE -o {shlex.quote(str(target))}",
         },
+        suffix=RUN_SUFFIX,
     )  # fmt: skip
     refuse_store(options["model"], advice="to draw it: attentropy render {}")
     if redact_tokens and (resume or keep_cache):
@@ -74,7 +76,8 @@ def command(
 
         with output.scratch_folder(target) as folder:
             trace = redact(extract_trace(options, scratch=folder))
-            trace.save(target, force=force)
+            with keeping.trace_on_failure(trace, target):
+                trace.save(target, force=force)
     else:
         trace = extract_trace(
             options, output=target, force=force, resume=resume, keep_cache=keep_cache

@@ -26,6 +26,7 @@ from attentropy.report.commands.output import Facts, answer_facts, json_line, si
 from attentropy.report.commands.page_options import max_cells_option
 from attentropy.report.commands.quantities import TokenCount
 from attentropy.report.commands.source_facts import source_counts
+from attentropy.report.commands.verified import print_verification
 from attentropy.report.text import for_terminal
 from attentropy.report.units import format_bytes
 
@@ -39,11 +40,13 @@ _HELP = """\
 Show versions, devices and the attention implementation of this machine. For a MODEL, show
 its architecture (only its configuration is loaded); with --tokens, the memory, time and disk
 space that a run takes (without MODEL: a run of the embedded model). For a TRACE (`.zarr`,
-`.zarr.zip`, `.partial`) or a saved comparison, show its contents."""
+`.zarr.zip`, `.partial`) or a saved comparison, show its contents; with --verify, check that
+each of its values is one that its definition allows (exit code 1 if one is not)."""
 _EXAMPLES = examples(
     "attentropy info",
     "attentropy info Qwen/Qwen3-0.6B --tokens 128k",
     "attentropy info trace.zarr.zip",
+    "attentropy info trace.zarr.zip --verify",
 )
 
 
@@ -57,12 +60,18 @@ _EXAMPLES = examples(
 )  # fmt: skip
 @info_options
 @max_cells_option
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Check all values of a trace or a saved comparison, and name each that is impossible.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     subject: str | None,
     revision: str | None,
     tokens: int | None,
     max_cells: int | None,
+    verify: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -72,6 +81,11 @@ def command(
         raise UsageError("these options need a prompt length; add --tokens N")
     if max_cells is not None and not (subject and _is_store(subject)):
         raise UsageError("--max-cells applies to a trace")
+    if verify:
+        if subject is None or tokens is not None or not _is_store(subject):
+            raise UsageError("--verify applies to a trace or a saved comparison")
+        print_verification(Path(subject), max_cells, as_json=as_json)
+        return
     if subject is None and tokens is None:
         facts = _machine_facts()
     elif subject is not None and _is_store(subject):
@@ -123,6 +137,7 @@ def _machine_facts() -> Facts:
     if find_spec("torch") is None or find_spec("transformers") is None:
         facts["run"] = f"render and info only; to run models: {install_command('extract')}"
         return facts
+    import_libraries("describing the machine", "torch")
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from attentropy.report.commands import output
+from attentropy.report.commands import keeping, output
 from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS, refuse_store
 from attentropy.report.commands.examples import examples
 from attentropy.report.commands.extraction import extract_trace, inputs_of
@@ -68,7 +68,7 @@ def command(
 
     refuse_store(options["model"], advice="to draw it: attentropy render {}")
     inputs = inputs_of(options)
-    output.check_target(
+    output.reserve(
         target, force=force, inputs=inputs, endings=PAGE_ENDINGS, as_json=as_json,
         elsewhere={
             "a trace": f"attentropy extract -o {shlex.quote(str(target))} (or --save-trace here)",
@@ -77,7 +77,7 @@ def command(
         },
     )  # fmt: skip
     if save_trace is not None:
-        output.check_target(save_trace, force=force, inputs=inputs, endings=TRACE_ENDINGS)
+        output.reserve(save_trace, force=force, inputs=inputs, endings=TRACE_ENDINGS)
     references = open_references(reference, max_cells)
     with output.scratch_folder(target) as folder:
         if save_trace is None or redact_tokens:
@@ -89,11 +89,14 @@ def command(
 
             trace = redact(trace)
             if save_trace is not None:
-                trace.save(save_trace, force=force)
-        page, findings = render_page(
-            trace, max_bytes=max_bytes, sections=sections, range=ranges, reference=references
-        )
-        output.write_text(target, page)
+                with keeping.trace_on_failure(trace, target):
+                    trace.save(save_trace, force=force)
+        scratch = None if redact_tokens else folder
+        with keeping.trace_on_failure(trace, target, save_trace, scratch=scratch):
+            page, findings = render_page(
+                trace, max_bytes=max_bytes, sections=sections, range=ranges, reference=references
+            )
+            output.write_text(target, page)
         facts = {
             "tokens": trace.prompt_tokens,
             **output.answer_facts(trace),

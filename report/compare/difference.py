@@ -18,11 +18,13 @@ from xarray.core import indexing
 from attentropy.engine.errors import AttentropyError, TraceError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.pair import Alignment, TracePair, read_pair, write_pair
+from attentropy.engine.trace.ranges import of_difference
 from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.redaction import redact_together
 from attentropy.engine.trace.schema import COMPARISON
 from attentropy.engine.trace.statistics import TOP_KEY_WITHOUT_SINKS, is_key
 from attentropy.engine.trace.text import count
+from attentropy.engine.trace.verify import Verification, verified, verify_dataset
 from attentropy.report.compare.columns import (
     OnColumns,
     aligned,
@@ -129,6 +131,14 @@ class Difference(Trace):
         if is_redacted(self.a):
             return self
         return Difference(self.a, self.b, self.names, redact=True, alignment=self._alignment)
+
+    def verify(self) -> Verification:
+        """Check every value of both traces, and every difference, as `Trace.verify` does."""
+        facts = [trace.attrs.get("model") or {} for trace in self.traces]
+        sizes = [one.get("vocabulary") or 0 for one in facts]
+        attrs = {"model": {"vocabulary": max(sizes) if all(sizes) else None}, "redacted": True}
+        own = verify_dataset(self.dataset, "B - A of ", of_difference, attrs)
+        return verified(self.a, "a/") + verified(self.b, "b/") + own
 
     def __repr__(self) -> str:
         layers, many = self.dataset.sizes["layer"], count(int(self.both.sum()), "token")
