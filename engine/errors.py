@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 from pathlib import Path
 
 
@@ -44,6 +45,23 @@ class RunStopped(AttentropyError):
         super().__init__(f"{why}; {remains}" if remains else why)
         self.why = why
         self.remains = remains
+
+
+class Terminated(BaseException):
+    """The process was told to end, by SIGTERM or SIGHUP. Exit code 128 + the signal's number.
+
+    Like `KeyboardInterrupt` it is no `Exception`: nothing but the end of a command handles it.
+    remains: what is left of the run and can be resumed, "" for nothing.
+    """
+
+    def __init__(self, number: int, remains: str = "") -> None:
+        super().__init__(remains)
+        self.number = number
+
+    @property
+    def name(self) -> str:
+        """The name of the signal, such as "SIGTERM"."""
+        return signal.Signals(self.number).name
 
 
 def install_command(extra: str) -> str:

@@ -11,7 +11,7 @@ import os
 import signal
 from pathlib import Path
 
-from attentropy.engine.errors import install_command, strip_paths
+from attentropy.engine.errors import Terminated, install_command, strip_paths
 
 
 class TimeUp(Exception):
@@ -86,16 +86,21 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def reason(error: BaseException) -> str | None:
-    """Return what happened, as far as that is nobody's mistake; None for anything else."""
+def reason(error: BaseException, *, named: bool = True) -> str | None:
+    """Return what happened, as far as that is nobody's mistake; None for anything else.
+
+    named: with the name of the file, where the error has one.
+    """
     if out_of_memory(error):
         return "out of memory"
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
+    if isinstance(error, Terminated):
+        return f"ended by {error.name}"
     if isinstance(error, TimeUp):
         return "the processor time is used up"
     if isinstance(error, OSError):
-        return _of_system(error)
+        return _of_system(error, named=named)
     if isinstance(error, ImportError):
         name = (error.name or "").partition(".")[0]
         return f"the library {name} cannot be loaded" if name else f"a library: {_first(error)}"
@@ -132,9 +137,9 @@ def advice(error: BaseException) -> str:
     return _HELP.get(number, "")
 
 
-def line(error: BaseException) -> str | None:
+def line(error: BaseException, *, named: bool = True) -> str | None:
     """Return what happened and what helps; None for what is a mistake of the program."""
-    what = reason(error)
+    what = reason(error, named=named)
     return None if what is None else "; ".join(part for part in (what, advice(error)) if part)
 
 
@@ -173,11 +178,11 @@ def limit_of(name: str, *, hard: bool = False) -> int | None:
     return None if value == resource.RLIM_INFINITY else value
 
 
-def _of_system(error: OSError) -> str:
+def _of_system(error: OSError, *, named: bool) -> str:
     what = _WHAT.get(_number(error)) or _first(error, error.strerror)
     if isinstance(error, FileNotFoundError) and is_folder_gone():
         return "the current folder no longer exists"
-    if not isinstance(error.filename, (str, bytes, os.PathLike)):
+    if not named or not isinstance(error.filename, (str, bytes, os.PathLike)):
         return what
     path = os.fsdecode(error.filename)
     if path == STANDARD_OUTPUT:

@@ -15,8 +15,9 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from attentropy.engine import failures
-from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.errors import AttentropyError, Terminated, UsageError
 from attentropy.engine.keeping import remains
+from attentropy.engine.output.signals import as_exceptions
 from attentropy.report import streams
 from attentropy.report.commands.endings import STORE_ENDINGS
 from attentropy.report.commands.option_names import option_words
@@ -142,15 +143,22 @@ attentropy.params.append(_debug_option())
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
-    The code is 0 for success, 1 for a failed run, 2 for bad usage, 130 for an interruption, and 141
-    where the reader of standard output has closed it. With `--debug` an error is raised instead.
+    The code is 0 for success, 1 for a failed run, 2 for bad usage, and 128 plus its number for a
+    signal: 130 for an interruption (Ctrl-C), 143 for SIGTERM, 129 for SIGHUP, 141 where the reader
+    of standard output has closed it. With `--debug` an error is raised instead.
     """
-    with streams.installed(), ends_in_words():
-        return _run(arguments)
+    with streams.installed():
+        try:
+            with as_exceptions(), ends_in_words():
+                return _run(sys.argv[1:] if arguments is None else arguments)
+        except Terminated as error:
+            reason = _joined(option_words(for_terminal(str(error))), error)
+            click.echo(f"ended by {error.name}{reason and f': {reason}'}", err=True)
+            return 128 + error.number
 
 
-def _run(arguments: list[str] | None) -> int:
-    arguments = sys.argv[1:] if arguments is None else arguments
+def _run(arguments: list[str]) -> int:
+    """Run the command line; a signal ends it with `Terminated`."""
     color = False if os.environ.get("NO_COLOR") else None
     state: dict[str, bool] = {}
     try:
@@ -177,7 +185,8 @@ def _run(arguments: list[str] | None) -> int:
         click.echo(f"error: {_one_line(error)}", err=True)
         return 2 if isinstance(error, UsageError) else 1
     except BaseException as error:  # a library in Rust that panics raises no Exception
-        if state.get("debug") or failures.line(error) is None:
+        unknown = failures.line(error) is None
+        if state.get("debug") or unknown or isinstance(error, Terminated):
             raise
         click.echo(f"error: {_one_line(error)}", err=True)
         return 1

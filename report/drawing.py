@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from attentropy.engine.arguments import read_bytes
 from attentropy.engine.errors import UsageError
+from attentropy.engine.output.place import reserve
 from attentropy.report import planes
-from attentropy.report.files import check_target, write_text
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.observations import observe
 from attentropy.report.findings.reference import check_references
@@ -80,8 +80,8 @@ def report(trace: Trace, path: str | Path, *, force: bool = False, **options: An
     target = Path(path)
     if not target.name.lower().endswith((".html", ".htm")):
         raise UsageError(f"{target.name!r}: name the report NAME.html")
-    check_target(target, force=force)
-    write_text(target, to_html(trace, **options))
+    with reserve(target, force=force) as place:
+        place.write(to_html(trace, **options).encode())
     return target
 
 
@@ -104,8 +104,8 @@ def export(
     if format is not None:
         raise UsageError("the path already gives the `format`; leave one of them out")
     ending = format_of(target)
-    check_target(target, force=force)
-    return draw_figure(trace, figure, ending, **choices).save(target, force=force)
+    with reserve(target, force=force):
+        return draw_figure(trace, figure, ending, **choices).save(target, force=force)
 
 
 def cell(trace: Trace) -> str:

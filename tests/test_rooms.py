@@ -15,6 +15,7 @@ kernels.registered
 kernels.ops kernels.sweep
 engine.errors
 engine.failures
+engine.output
 engine.keeping
 engine.arguments
 engine.selection
@@ -34,7 +35,7 @@ engine.cost
 engine.run
 engine.profile
 engine.bench engine.coverage engine.demo.training
-report.text report.palette report.units report.images report.glossary report.files
+report.text report.palette report.units report.images report.glossary
 report.vega report.streams report.processor_time
 report.vega_process
 report.planes report.scale report.terminal

@@ -12,7 +12,7 @@ import torch
 
 from attentropy.engine import demo
 from attentropy.engine.arguments import either
-from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.errors import AttentropyError, Terminated, UsageError
 from attentropy.engine.model import hub
 from attentropy.engine.model.files import (
     INDEX,
@@ -116,7 +116,7 @@ def errors_in_one_line(name: str, source: str) -> Iterator[None]:
     try:
         with hub.offline_if_unreachable(source):
             yield
-    except (AttentropyError, KeyboardInterrupt, SystemExit):
+    except (AttentropyError, KeyboardInterrupt, SystemExit, Terminated):
         raise
     except BaseException as error:  # a panic in the tokenizer's Rust code is no Exception
         text = str(error)

@@ -24,11 +24,12 @@ from attentropy.engine.run.answer import (
     vocabulary_arrays,
     with_answer,
 )
-from attentropy.engine.run.job import Job, open_partial
+from attentropy.engine.run.job import Job
 from attentropy.engine.run.opening import check_length, open_model
 from attentropy.engine.run.options import Options, Progress
 from attentropy.engine.run.placebo import read_placebos, sought
 from attentropy.engine.run.plan import plan_run
+from attentropy.engine.run.resuming import open_partial
 from attentropy.engine.run.source_run import SourceRun, plan_sources, test_run
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace
@@ -214,47 +215,48 @@ def extract(
         chunk=chunk, memory=memory, output=output, scratch=scratch, force=force, resume=resume,
         keep_cache=keep_cache,
     )  # fmt: skip
-    partial = open_partial(output, force=force, resume=resume, keep_cache=keep_cache)
-    if prompt is None:
-        if model is not None or question is not None:
-            raise UsageError("no prompt; give one with `prompt`")
-        prompt = demo.DEFAULT_PROMPT
-    if options.sources.segments is not None:
+    with open_partial(output, force=force, resume=resume, keep_cache=keep_cache) as partial:
+        if prompt is None:
+            if model is not None or question is not None:
+                raise UsageError("no prompt; give one with `prompt`")
+            prompt = demo.DEFAULT_PROMPT
+        if options.sources.segments is not None:
+            if segments is not None:
+                raise UsageError("`test_sources` and `segments` both name parts; give them in one")
+            segments = options.sources.segments
+        show = progress or (lambda stage, done, total: None)
+        show("loading the model", 0, 1)
+        with one_child():
+            loaded = open_model(model, tokenizer, options.placement)
+            turns: dict[str, Any] = {
+                "system": system, "question": question, "tools": tools,
+                "template_args": template_args,
+            }  # fmt: skip
+            text = prepare(
+                loaded.tokenizer, prompt, chat_template=chat_template,
+                vocabulary=config_facts(loaded.model.config)["vocabulary"], **turns,
+            )  # fmt: skip
+            roles = message_roles(prompt, **turns)
+            placebos = Placebos(why_not="the run left its reference out")
+            if reference:
+                placebos = placebo_prompts(loaded.tokenizer, prompt, text, **turns)
         if segments is not None:
-            raise UsageError("`test_sources` and `segments` both name parts; give them in one")
-        segments = options.sources.segments
-    show = progress or (lambda stage, done, total: None)
-    show("loading the model", 0, 1)
-    with one_child():
-        loaded = open_model(model, tokenizer, options.placement)
-        turns: dict[str, Any] = {
-            "system": system, "question": question, "tools": tools, "template_args": template_args,
-        }  # fmt: skip
-        text = prepare(
-            loaded.tokenizer, prompt, chat_template=chat_template,
-            vocabulary=config_facts(loaded.model.config)["vocabulary"], **turns,
-        )  # fmt: skip
-        roles = message_roles(prompt, **turns)
-        placebos = Placebos(why_not="the run left its reference out")
-        if reference:
-            placebos = placebo_prompts(loaded.tokenizer, prompt, text, **turns)
-    if segments is not None:
-        names = segment_names(text.tokens, text.roles, segments)
-        earlier_names = text.segments or [""] * len(names)  # of a document and a question
-        text = replace(
-            text, segments=[new or old for new, old in zip(names, earlier_names, strict=True)]
-        )
-    check_length(loaded, len(text.ids))
-    show("checking the model", 0, 1)
-    earlier = partial.run() if partial is not None and resume else {}
-    plan = plan_run(loaded, text, options, earlier)
-    tests = plan_sources(plan, options, segments, roles)
-    if scratch is not None and plan.nbytes > SCRATCH_BYTES:
-        partial = PartialTrace(Path(scratch) / "trace.zarr", temporary=True)
-    with Job(plan, partial, earlier, show) as job:
-        trace = _run(job, show, placebos, tests)
-    show("done", 1, 1)
-    return trace
+            names = segment_names(text.tokens, text.roles, segments)
+            earlier_names = text.segments or [""] * len(names)  # of a document and a question
+            text = replace(
+                text, segments=[new or old for new, old in zip(names, earlier_names, strict=True)]
+            )
+        check_length(loaded, len(text.ids))
+        show("checking the model", 0, 1)
+        earlier = partial.run() if partial is not None and resume else {}
+        plan = plan_run(loaded, text, options, earlier)
+        tests = plan_sources(plan, options, segments, roles)
+        if scratch is not None and plan.nbytes > SCRATCH_BYTES:
+            partial = PartialTrace(Path(scratch) / "trace.zarr", temporary=True)
+        with Job(plan, partial, earlier, show) as job:
+            trace = _run(job, show, placebos, tests)
+        show("done", 1, 1)
+        return trace
 
 
 def _run(job: Job, show: Progress, placebos: Placebos, tests: SourceRun) -> Trace:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -16,7 +15,7 @@ from attentropy.engine import failures
 from attentropy.engine.attention.layout import lay_out
 from attentropy.engine.cost import memory as cost
 from attentropy.engine.cost.size import RunSize
-from attentropy.engine.errors import AttentropyError, RunStopped, UsageError, strip_paths
+from attentropy.engine.errors import AttentropyError, RunStopped, Terminated, strip_paths
 from attentropy.engine.lens.placebo import PlaceboStates
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.devices import free_bytes
@@ -28,9 +27,10 @@ from attentropy.engine.run.options import Progress
 from attentropy.engine.run.plan import RunPlan
 from attentropy.engine.run.prefill import bytes_of_pass, size_of
 from attentropy.engine.run.reader import PromptReader
+from attentropy.engine.run.resuming import check_same
 from attentropy.engine.trace import store
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.partial import PartialTrace, first_difference
+from attentropy.engine.trace.partial import PartialTrace
 from attentropy.engine.trace.schema import FORMAT, FORMAT_VERSION
 from attentropy.engine.trace.sinks import QUEUE_BYTES, FolderSink, MemorySink, Sink
 from attentropy.engine.trace.sources import GROUP, as_sources, stored_sources
@@ -100,7 +100,7 @@ class Job:
         if partial is not None:
             facts = self._facts()
             if self._earlier:
-                _check_same(partial, self._earlier, facts)
+                check_same(partial, self._earlier, facts)
                 partial.stopped(None)
             else:
                 partial.begin(facts, lambda folder: plan.create_store(folder, self.attrs))
@@ -192,6 +192,8 @@ class Job:
         resumable = f"{remainder}; use `resume=True` to continue" if remainder else ""
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(resumable) from None
+        if isinstance(error, Terminated):
+            raise Terminated(error.number, resumable) from None
         if isinstance(error, AttentropyError) or why is None:
             return
         if isinstance(error, OSError) and self._partial is None:
@@ -204,7 +206,7 @@ class Job:
                 remainder,
             )
         if isinstance(error, OSError):
-            why = f"cannot write the output: {failures.line(error)}"
+            why = f"cannot write the output: {failures.line(error, named=False)}"
         raise RunStopped(why, resumable) from error
 
     def _facts(self) -> dict[str, Any]:
@@ -253,41 +255,3 @@ class Job:
         if not fits:
             return "try a shorter prompt or another `device`"
         return f"try {' or '.join(fits[:2])}"
-
-
-def _check_same(
-    partial: PartialTrace, earlier: Mapping[str, Any], facts: Mapping[str, Any]
-) -> None:
-    """Raise `UsageError` where the folder is that of another run, naming the first difference."""
-    difference = first_difference({name: earlier.get(name) for name in facts}, dict(facts))
-    if difference is not None:
-        name, then, now = (str(part)[:60] for part in difference)
-        raise UsageError(
-            f"{partial.folder.name!r} belongs to another run: {name} was {then} and is now {now}; "
-            "use `resume=True` with the same arguments as that run, or `force=True` to start over"
-        )
-
-
-def open_partial(
-    output: str | Path | None, *, force: bool, resume: bool, keep_cache: bool
-) -> PartialTrace | None:
-    """Return the unfinished run's folder next to `output`, None without an output.
-
-    With `force` what an earlier run left, and a trace at `output`, may be replaced. Raises
-    `UsageError` for what cannot work.
-    """
-    if output is None:
-        if resume or keep_cache:
-            raise UsageError("`resume` and `keep_cache` need an `output`")
-        return None
-    partial = PartialTrace(Path(output))
-    store.check_target(partial.target, force=force)
-    if resume:
-        if not partial.exists():
-            raise UsageError(f"nothing to resume: there is no {partial.folder.name!r}")
-    elif partial.exists() and not force:
-        raise UsageError(
-            f"{partial.folder.name!r} is an unfinished run ({partial.progress().words}); use "
-            "`resume=True` to continue it, or `force=True` to start over"
-        )
-    return partial

@@ -6,12 +6,12 @@ Tensors are stored as safetensors; torch is imported only where tensors are writ
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attentropy.engine.errors import TraceError
+from attentropy.engine.output.durable import write_durably
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,30 +57,7 @@ def read_facts(path: Path) -> dict[str, str]:
     return facts
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file completely to the disk before it gets its name."""
-    scratch = path.with_name(path.name + ".new")
-    with open(scratch, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(scratch, path)
-    for folder in _open_folder(path.parent):
-        os.fsync(folder)
-
-
 def _unreadable(path: Path) -> TraceError:
     return TraceError(
         f"{path.name}: the file of a finished chunk cannot be read; start over with `force=True`"
     )
-
-
-def _open_folder(folder: Path) -> Iterator[int]:
-    """Yield a handle to synchronise the folder, on systems that have such handles."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        yield handle
-    finally:
-        os.close(handle)

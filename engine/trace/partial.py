@@ -11,22 +11,25 @@ its commit exists, which is written last and in one step.
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
-import shutil
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attentropy.engine.errors import AttentropyError, TraceError, strip_paths
+from attentropy.engine.errors import TraceError, UsageError, strip_paths
+from attentropy.engine.output.check import follow_link
+from attentropy.engine.output.durable import write_durably
+from attentropy.engine.output.ownership import RUN_FORMAT, RUN_SUFFIX, is_own_run
+from attentropy.engine.output.place import Place, reserve
 from attentropy.engine.trace import store
 from attentropy.engine.trace.chunk_files import (
     MAX_BYTES,
     read_facts,
     read_tensors,
-    write_durably,
     write_tensors,
 )
 from attentropy.engine.trace.text import count
@@ -35,11 +38,11 @@ from attentropy.engine.trace.types import JsonObject
 if TYPE_CHECKING:
     from torch import Tensor
 
-SUFFIX = ".partial"
+SUFFIX = RUN_SUFFIX
 ANSWER = "answer"  # the fact of a commit that names the generated tokens
 TRACE = "trace.zarr"  # the store within the folder
 
-_FORMAT, _VERSION = "attentropy.partial", 1
+_VERSION = 1
 _RUN = "run.json"
 
 _logger = logging.getLogger(__name__)
@@ -76,13 +79,15 @@ class Progress:
 class PartialTrace:
     """The folder of an unfinished run, next to its `target`.
 
-    A `temporary` folder is deleted when its run ends, however it ends; no run can resume from it.
+    Where the target is a link, it stands next to what the link leads to. A `temporary` folder is
+    deleted when its run ends, however it ends; no run can resume from it.
     """
 
     def __init__(self, target: Path, *, temporary: bool = False) -> None:
         self.target = target
         self.temporary = temporary
-        self.folder = target.with_name(target.name + SUFFIX)
+        real = follow_link(target)
+        self.folder = real.with_name(real.name + SUFFIX)
 
     @property
     def trace(self) -> Path:
@@ -93,25 +98,33 @@ class PartialTrace:
         """Return whether there is a run here that another could resume."""
         return (self.folder / _RUN).is_file() and self.trace.is_dir()
 
-    def begin(self, run: Mapping[str, Any], fill: Callable[[Path], object]) -> None:
-        """Create the folder with everything that `fill(trace folder)` writes, or not at all.
+    @contextmanager
+    def reserve(self, *, force: bool = True) -> Iterator[Place]:
+        """Keep other runs from writing to the target, or to this folder, while this is open.
 
-        Raises `AttentropyError` where another run created it at the same time.
+        With `force` a trace at the target may be replaced. Raises `UsageError` where the target
+        cannot be written, or where something that is no run of attentropy has the folder's name,
+        and `AttentropyError` where another run has the target.
         """
-        self.discard()
-        scratch = self.target.with_name(f".{self.target.name}{SUFFIX}")
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
-        try:
+        with reserve(store.check_name(self.target), force=force, suffix=SUFFIX) as place:
+            if os.path.lexists(self.folder) and not is_own_run(self.folder):
+                raise UsageError(
+                    f"{self.folder.name!r}, where the run would keep its state, has something "
+                    "that attentropy did not write; move it away, or name another output"
+                )
+            yield place
+
+    def begin(self, run: Mapping[str, Any], fill: Callable[[Path], object]) -> None:
+        """Create the folder with everything that `fill(trace folder)` writes, or not at all."""
+        with self.reserve() as place:
+            self.discard()
+            scratch = place.folder("begun")
             (scratch / "commits").mkdir()
             (scratch / "cache").mkdir()
             fill(scratch / TRACE)
-            facts = {"format": _FORMAT, "format_version": _VERSION, "reason": None, **run}
+            facts = {"format": RUN_FORMAT, "format_version": _VERSION, "reason": None, **run}
             _write_run(scratch, facts)
-            _rename_new(scratch, self.folder, self.target.name)
-        except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
-            raise
+            scratch.rename(self.folder)
 
     def run(self) -> JsonObject:
         """Return the run as `begin` wrote it. Raises `TraceError` where it cannot be read."""
@@ -156,16 +169,14 @@ class PartialTrace:
 
     def finish(self) -> None:
         """Move the complete trace to its target, and delete the folder."""
-        store.move_into_place(self.trace, self.target)
-        self.discard()
+        with self.reserve() as place:
+            store.finish(self.trace, place, spent=self.folder, durable=not self.temporary)
 
     def discard(self) -> None:
         """Delete the folder; it loses its name before the first of its files is deleted."""
-        away = self.target.with_name(f".{self.target.name}{SUFFIX}.old")
-        shutil.rmtree(away, ignore_errors=True)
         if self.folder.exists():
-            self.folder.rename(away)
-            shutil.rmtree(away, ignore_errors=True)
+            with self.reserve() as place:
+                place.remove(self.folder)
 
     def _state_file(self, kind: str, chunk: int) -> Path:
         if kind == "cache":
@@ -256,21 +267,11 @@ def _read_run(folder: Path) -> JsonObject:
         run = json.loads((folder / _RUN).read_bytes())
     except (OSError, ValueError) as error:
         raise TraceError(f"{folder.name}: not an unfinished run (no readable run.json)") from error
-    if not isinstance(run, dict) or run.get("format") != _FORMAT:
+    if not isinstance(run, dict) or run.get("format") != RUN_FORMAT:
         raise TraceError(f"{folder.name}: not an unfinished attentropy run")
     if run.get("format_version") != _VERSION:
         raise TraceError(f"{folder.name}: started by another version of attentropy")
     return run
-
-
-def _rename_new(folder: Path, target: Path, name: str) -> None:
-    """Rename a folder to one that does not exist. Raises `AttentropyError` if it does."""
-    try:
-        folder.rename(target)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        raise AttentropyError(f"another run is writing to {name}") from error
 
 
 def _write_run(folder: Path, run: Mapping[str, Any]) -> None:

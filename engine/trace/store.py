@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +14,8 @@ import numpy as np
 import xarray as xr
 
 from attentropy.engine.errors import TraceError, UsageError
+from attentropy.engine.output.check import is_folder
+from attentropy.engine.output.place import Place, repair, reserve
 from attentropy.engine.trace import lazy
 from attentropy.engine.trace.checks.metadata import inspect
 from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
@@ -37,6 +37,7 @@ def read_datasets(path: Path, form: Form, *, partial: bool = False) -> dict[str,
     there. partial: some chunks may be missing, and optional groups are left out. Raises
     `TraceError` in one line.
     """
+    repair(path)
     if not path.exists():
         raise TraceError(f"no trace at {path.name!r}: no such file or folder")
     try:
@@ -53,42 +54,33 @@ def write_datasets(datasets: Mapping[str, xr.Dataset], path: Path, *, force: boo
 
     The dataset "" is that of the store itself, the others are those of its groups.
     """
-    check_target(path, force=force)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        folder = scratch / "trace.zarr"
+    with reserve(check_name(path), force=force) as place:
+        folder = place.folder("store") / "trace.zarr"
         for name in sorted(datasets):
             write_group(datasets[name], folder / name)
-        move_into_place(folder, path)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        finish(folder, place)
     return path
 
 
-def check_target(path: Path, *, force: bool) -> None:
-    """Raise `UsageError` where no trace could be put at `path`."""
+def check_name(path: Path) -> Path:
+    """Return `path` if a trace may have its name. Raises `UsageError`."""
     if not path.name.endswith((".zarr", ".zarr.zip")):
         raise UsageError(f"{path.name!r}: name the trace NAME.zarr (a folder) or NAME.zarr.zip")
-    if not path.parent.is_dir():
-        raise UsageError(f"cannot write {path.name!r}: there is no folder {str(path.parent)!r}")
-    if path.exists() and not force:
-        raise UsageError(f"{path.name!r} exists; use `force=True` to replace it")
+    return path
 
 
-def move_into_place(folder: Path, path: Path) -> None:
-    """Move the finished trace in `folder` to `path` in one step, packed if that is a `.zip`.
+def finish(folder: Path, place: Place, *, spent: Path | None = None, durable: bool = True) -> None:
+    """Complete the store in `folder` and put it at its place, packed if that is an archive.
 
-    What is at `path` is replaced; the folder that holds `folder` is scratch space.
+    The folder `spent` is removed then. durable: all of it is on the disk before it has its name.
     """
-    finished = folder
     consolidate(folder)
     seal(folder)
-    if path.name.endswith(".zip"):
-        finished = folder.with_name("trace.zarr.zip")
-        _pack(folder, finished)
-    if path.is_dir() and not path.is_symlink():
-        path.rename(folder.with_name("replaced"))
-    os.replace(finished, path)
+    if not is_folder(place.path):
+        packed = place.scratch / "packed"
+        _pack(folder, packed)
+        folder = packed
+    place.put(folder, spent=spent, durable=durable)
 
 
 def create_group(folder: Path, attributes: Mapping[str, Any]) -> zarr.Group:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from attentropy.engine.errors import UsageError
-from attentropy.engine.trace.chunk_files import write_durably
+from attentropy.engine.output.place import reserve
 from attentropy.engine.translator.translator import KINDS, AffineMap, Translator
 
 FORMAT = "attentropy-lens"
@@ -62,8 +61,6 @@ def write_translator(
         UsageError: Maps that a reader would refuse, or a file that exists.
     """
     path = Path(path)
-    if path.exists() and not force:
-        raise UsageError(f"{path.name!r} exists; use `force=True` to replace it")
     width = next((len(weight) for weight, _ in maps.values()), 0)
     metadata = {
         **(facts or {}), "format": FORMAT, "format_version": str(FORMAT_VERSION), "kind": kind,
@@ -74,13 +71,11 @@ def write_translator(
         tensors[f"{layer}.weight"] = weight.detach().cpu().contiguous()
         if bias is not None:
             tensors[f"{layer}.bias"] = bias.detach().cpu().contiguous()
-    scratch = path.with_name(f".{path.name}.checked")
-    try:
-        write_durably(scratch, save(tensors, metadata))
-        translator = _read(scratch, path.name)  # as a reader would, before it gets its name
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with reserve(path, force=force) as place:
+        new = place.scratch / "lens"
+        new.write_bytes(save(tensors, metadata))
+        translator = _read(new, path.name)  # as a reader would, before it gets its name
+        place.put(new)
     return translator
 
 

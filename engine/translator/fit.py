@@ -7,6 +7,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from attentropy.engine.model.load import LoadedModel, load, wrap_loaded
 from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.model.sandbox import one_child
 from attentropy.engine.model.weights import weights_sha256
+from attentropy.engine.output.place import reserve
 from attentropy.engine.translator.file import write_translator
 from attentropy.engine.translator.held_out import Closeness, FinalOutput
 from attentropy.engine.translator.passes import LayerRows, held_out_rows, read_layers
@@ -127,37 +129,32 @@ def fit_lens(
     """
     tokens = read_count(tokens, "tokens")
     budget = MEMORY if memory is None else read_bytes(memory, "memory")
-    if Path(output).exists() and not force:
-        raise UsageError(f"{Path(output).name!r} exists; use `force=True` to replace it")
-    show = progress or (lambda stage, done, total: None)
-    show("loading the model", 0, 1)
-    placement = {
-        "revision": revision, "dtype": read_torch_name(dtype), "device": read_torch_name(device),
-    }  # fmt: skip
-    loaded = _loaded(model, tokenizer, placement)
-    positions = usable_positions(loaded.model)
-    windows = read_windows(loaded.tokenizer, text, tokens, positions)
-    if windows.tokens < FEW_TOKENS:
-        warnings.warn(few_tokens(windows.tokens), FewTokensWarning, stacklevel=2)
-    lens = _lens(loaded.model, windows)
-    maps: dict[int, AffineMap] = {}
-    table: list[LayerFit] = []
-    for layer, own, fit in _fit(loaded.model, lens, windows, budget, show):
-        maps[layer] = own
-        table.append(fit)
-    facts = _facts(loaded, lens, windows, table)
-    layers = len(decoder_layers(loaded.model))
-
-    def write(path: Path, *, force: bool = False) -> Translator:
-        return write_translator(
-            path, maps, kind="translator", layers=layers, facts=facts, force=force
-        )
-
-    then = "use it with: --lens-translator {}"
-    with on_failure("the lens", write, Path(output), ".lens.safetensors", then):
-        translator = write(Path(output), force=force)
-    show("done", 1, 1)
-    return translator
+    with reserve(Path(output), force=force):
+        show = progress or (lambda stage, done, total: None)
+        show("loading the model", 0, 1)
+        placement = {
+            "revision": revision, "dtype": read_torch_name(dtype),
+            "device": read_torch_name(device),
+        }  # fmt: skip
+        loaded = _loaded(model, tokenizer, placement)
+        positions = usable_positions(loaded.model)
+        windows = read_windows(loaded.tokenizer, text, tokens, positions)
+        if windows.tokens < FEW_TOKENS:
+            warnings.warn(few_tokens(windows.tokens), FewTokensWarning, stacklevel=2)
+        lens = _lens(loaded.model, windows)
+        maps: dict[int, AffineMap] = {}
+        table: list[LayerFit] = []
+        for layer, own, fit in _fit(loaded.model, lens, windows, budget, show):
+            maps[layer] = own
+            table.append(fit)
+        facts = _facts(loaded, lens, windows, table)
+        layers = len(decoder_layers(loaded.model))
+        write = partial(write_translator, maps=maps, kind="translator", layers=layers, facts=facts)
+        then = "use it with: --lens-translator {}"
+        with on_failure("the lens", write, Path(output), ".lens.safetensors", then):
+            translator = write(output, force=force)
+        show("done", 1, 1)
+        return translator
 
 
 def _loaded(model: Any, tokenizer: Any, placement: dict[str, str | None]) -> LoadedModel:

@@ -158,7 +158,7 @@ def _check_targets(
     """Raise `UsageError` where the results or their page cannot be written."""
     for path, endings in ((target, RESULT_ENDINGS), (page, PAGE_ENDINGS)):
         if path is not None:
-            output.check_target(
+            output.reserve(
                 path, force=force, inputs=inputs, endings=endings, as_json=as_json,
                 elsewhere={"a page": f"--html {shlex.quote(path.name)}"},
             )  # fmt: skip

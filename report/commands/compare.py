@@ -46,7 +46,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Compare two traces and write the page."""
-    output.check_target(
+    output.reserve(
         target, force=force, inputs=[a, b], endings=PAGE_ENDINGS + TRACE_ENDINGS, as_json=as_json,
         elsewhere={
             "a figure": f"attentropy export NAME.zarr.zip -o {shlex.quote(str(target))} "

@@ -33,6 +33,8 @@ def check_ending(path: Path, endings: tuple[str, ...], elsewhere: Elsewhere) -> 
     """
     name = path.name.lower()
     if name.endswith(endings):
+        if name.endswith(TRACE_ENDINGS) and not path.name.endswith(TRACE_ENDINGS):
+            raise UsageError(f"{path.name!r}: write the ending of a trace in small letters")
         return
     kind = next((kind for kind, ends in _KINDS.items() if name.endswith(ends)), "")
     wanted = ", ".join(ending for ending in endings if ending != ".htm")

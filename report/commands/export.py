@@ -161,7 +161,7 @@ def command(
     parts = [name for name in (figure or (None if by else "lens"), by) if name]
     ending = format or ("csv" if by and figure is None else "svg")
     target = target or Path(f"{stem(path)}-{'-'.join(parts)}.{ending}")
-    output.check_target(
+    output.reserve(
         target, force=force, inputs=[path], endings=FIGURE_ENDINGS, as_json=as_json,
         elsewhere={
             "a page": f"attentropy render {shlex.quote(str(path))} -o {shlex.quote(str(target))}"

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.output.ownership import RUN_SUFFIX
 from attentropy.report.commands import keeping, output
 from attentropy.report.commands.endings import TRACE_ENDINGS, refuse_store
 from attentropy.report.commands.examples import examples
@@ -51,12 +52,13 @@ def command(
 ) -> None:
     """Run the model and write the trace."""
     is_finished = resume and target.exists() and not _is_unfinished(target)
-    output.check_target(
+    output.reserve(
         target, force=force or is_finished, inputs=inputs_of(options), endings=TRACE_ENDINGS,
         elsewhere={
             "a page": f"attentropy report -o {shlex.quote(str(target))}",
             "a figure": f"attentropy export TRACE -o {shlex.quote(str(target))}",
         },
+        suffix=RUN_SUFFIX,
     )  # fmt: skip
     refuse_store(options["model"], advice="to draw it: attentropy render {}")
     if redact_tokens and (resume or keep_cache):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attentropy.engine.keeping import on_failure
-from attentropy.report import files
 from attentropy.report.commands import output
 from attentropy.report.commands.endings import PAGE_ENDINGS
 
@@ -50,6 +49,6 @@ def results_on_failure(
         then += f" --html {shlex.quote(str(page))}"
     text = results.to_json()
     return on_failure(
-        "the results", lambda path: files.write_text(path, text), target or page or Path("bench"),
+        "the results", lambda path: output.write_text(path, text), target or page or Path("bench"),
         ".json", then, saved=saved,
     )  # fmt: skip

@@ -77,7 +77,7 @@ def fit(
     """Fit the maps, write them, and print what they change on held-out text."""
     files = [*texts, *map(Path, more)]
     refuse_store(model, advice="a trace cannot be fitted to; name its model")
-    output.check_target(target, force=force, inputs=[model, *files], endings=ENDINGS)
+    output.reserve(target, force=force, inputs=[model, *files], endings=ENDINGS)
     translator = _fit_lens(model, files, target, tokens=tokens, force=force, **placement)
     _print(translator, model, target, as_json=as_json)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shlex
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.output import place
+from attentropy.engine.output.check import check_apart
 from attentropy.engine.trace.bidi import isolated
-from attentropy.report import files, streams
+from attentropy.report import streams
 from attentropy.report.commands.endings import (
     PAGE_ENDINGS,
     TRACE_ENDINGS,
@@ -49,7 +50,7 @@ def is_standard_output(path: Path) -> bool:
     return str(path) == "-"
 
 
-def check_target(
+def reserve(
     path: Path,
     *,
     force: bool,
@@ -57,22 +58,28 @@ def check_target(
     endings: tuple[str, ...] = (),
     elsewhere: Elsewhere | None = None,
     as_json: bool = False,
+    suffix: str = "",
 ) -> Path:
-    """Return `path` if it can be written at the end of the command. Raises `UsageError`.
+    """Check that `path` can be written, and let no other run write there until the command ends.
 
-    No input of the command is ever replaced, not even with `force`: neither `path` nor what it
-    links to may be one of `inputs`, contain one, or lie within the store of a trace.
+    Returns it. Raises `UsageError`, and `AttentropyError` where another run writes there. No input
+    of the command is ever replaced, not even with `force`: neither `path` nor what it links to may
+    be one of `inputs`, contain one, or lie within the store of a trace.
     endings: those of which the name must have one, if any. elsewhere: what writes the others.
-    Standard output is for one file: not for a trace, and not together with `as_json`.
+    Standard output is for one file: not for a trace, and not together with `as_json`. suffix: the
+    longest that the command adds to the name.
     """
     if is_standard_output(path):
         _check_standard_output(endings, as_json=as_json)
         return path
     inputs = [*inputs]
-    files.check_apart(path, inputs)  # before its ending: it tells more
+    check_apart(path, inputs)  # before its ending: it tells more
     if endings:
         check_ending(path, endings, elsewhere or {})
-    return files.check_target(path, force=force, inputs=inputs)
+    click.get_current_context().with_resource(
+        place.reserve(path, force=force, inputs=inputs, suffix=suffix)
+    )
+    return path
 
 
 def _check_standard_output(endings: tuple[str, ...], *, as_json: bool) -> None:
@@ -96,18 +103,19 @@ def write_bytes(path: Path, data: bytes) -> None:
     if is_standard_output(path):
         streams.write_bytes(data)
         return
-    files.write_bytes(path, data)
+    with place.reserve(path, force=True) as here:
+        here.write(data)
 
 
 @contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder next to `path`, which is removed at the end."""
-    parent = None if is_standard_output(path) else path.parent
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    if is_standard_output(path):
+        with tempfile.TemporaryDirectory(prefix="attentropy-") as folder:
+            yield Path(folder)
+        return
+    with place.reserve(path, force=True) as here:
+        yield here.folder("run")
 
 
 def size_of(path: Path) -> int:

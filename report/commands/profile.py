@@ -67,7 +67,7 @@ def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> 
     if target is None and not as_json:
         target = Path("profile.html")
     if target is not None:
-        output.check_target(
+        output.reserve(
             target, force=force, inputs=inputs_of(options), endings=PAGE_ENDINGS + TRACE_ENDINGS,
             as_json=as_json,
         )  # fmt: skip

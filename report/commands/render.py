@@ -54,7 +54,7 @@ def command(
 ) -> None:
     """Write the page of a trace or a comparison."""
     target = Path(f"{stem(path)}.html") if target is None else target
-    output.check_target(
+    output.reserve(
         target, force=force, inputs=[path], endings=PAGE_ENDINGS, as_json=as_json,
         elsewhere={
             "a figure": f"attentropy export {shlex.quote(str(path))} -o {shlex.quote(str(target))}"

@@ -61,7 +61,7 @@ def command(
 
     refuse_store(options["model"], advice="to draw it: attentropy render {}")
     inputs = inputs_of(options)
-    output.check_target(
+    output.reserve(
         target, force=force, inputs=inputs, endings=PAGE_ENDINGS, as_json=as_json,
         elsewhere={
             "a trace": f"attentropy extract -o {shlex.quote(str(target))} (or --save-trace here)",
@@ -70,7 +70,7 @@ def command(
         },
     )  # fmt: skip
     if save_trace is not None:
-        output.check_target(save_trace, force=force, inputs=inputs, endings=TRACE_ENDINGS)
+        output.reserve(save_trace, force=force, inputs=inputs, endings=TRACE_ENDINGS)
     references = open_references(reference)
     with output.scratch_folder(target) as folder:
         if save_trace is None or redact_tokens:

@@ -9,9 +9,9 @@ from html import escape
 from pathlib import Path
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.output.place import reserve
 from attentropy.engine.trace.text import count
 from attentropy.report.export.figure_names import format_of
-from attentropy.report.files import check_target, write_bytes
 from attentropy.report.units import format_bytes
 
 _SHOWN_LINES = 12  # of a CSV in a notebook
@@ -51,8 +51,8 @@ class Exported:
             raise UsageError(
                 f"{target.name!r}: name the file NAME.{self.format}, which is this figure's format"
             )
-        check_target(target, force=force)
-        write_bytes(target, self.data)
+        with reserve(target, force=force) as place:
+            place.write(self.data)
         return target
 
     def __repr__(self) -> str:

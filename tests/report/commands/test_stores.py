@@ -210,7 +210,7 @@ def test_an_input_is_never_overwritten_not_even_by_force(here, capsys, command, 
 
 
 def test_a_page_may_be_written_into_the_folder_of_a_model(here):
-    from attentropy.report.commands.output import check_target
+    from attentropy.engine.output.check import check_output
 
     (here / "model").mkdir()
-    check_target(here / "model" / "r.html", force=False, inputs=[here / "model"])
+    check_output(here / "model" / "r.html", inputs=[here / "model"])
