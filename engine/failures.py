@@ -86,6 +86,11 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
+def is_of_system(error: BaseException) -> bool:
+    """Return whether the system raised an error, whatever a program reads or writes."""
+    return out_of_memory(error) or (isinstance(error, OSError) and bool(error.errno))
+
+
 def reason(error: BaseException, *, named: bool = True) -> str | None:
     """Return what happened, as far as that is nobody's mistake; None for anything else.
 

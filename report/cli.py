@@ -158,7 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    """Run the command line; a signal ends it with `Terminated`."""
+    """Run the command line; SIGTERM and SIGHUP end it with `Terminated`."""
     color = False if os.environ.get("NO_COLOR") else None
     state: dict[str, bool] = {}
     try:
@@ -184,9 +184,10 @@ def _run(arguments: list[str]) -> int:
             raise
         click.echo(f"error: {_one_line(error)}", err=True)
         return 2 if isinstance(error, UsageError) else 1
+    except Terminated:
+        raise
     except BaseException as error:  # a library in Rust that panics raises no Exception
-        unknown = failures.line(error) is None
-        if state.get("debug") or unknown or isinstance(error, Terminated):
+        if state.get("debug") or failures.line(error) is None:
             raise
         click.echo(f"error: {_one_line(error)}", err=True)
         return 1

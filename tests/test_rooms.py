@@ -35,6 +35,7 @@ engine.cost
 engine.run
 engine.profile
 engine.bench engine.coverage engine.demo.training
+report.inkless
 report.text report.palette report.units report.images report.glossary
 report.vega report.streams report.processor_time
 report.vega_process
