@@ -127,8 +127,10 @@ def reserve(
         _held.set({name: other for name, other in _held.get({}).items() if name != key})
         if place._process == os.getpid():
             with held_back():
-                _empty(scratch)
-                lock.release(handle, scratch)
+                try:
+                    _empty(scratch)
+                finally:  # no handle may be left to list it with
+                    lock.release(handle, scratch)
 
 
 def repair(path: Path) -> None:
