@@ -14,7 +14,7 @@ import stat
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,23 +112,31 @@ def reserve(
 
     real = check()
     scratch = scratch_folder(real)
-    try:
-        handle = lock.take(scratch, real.name)
-    except OSError as error:
-        raise denied(error, real.parent) from error
     place = Place(path, real, force, scratch)
-    try:
-        recover.carry_out(scratch, real)
-        _empty(scratch)
+    with ExitStack() as stack:
+        with held_back():
+            try:
+                handle = lock.take(scratch, real.name)
+            except OSError as error:
+                raise denied(error, real.parent) from error
+            stack.callback(_give_up, place, handle)
+            recover.carry_out(scratch, real)
+            _empty(scratch)
         check()  # again: another run may have ended meanwhile
         _held.set({**_held.get({}), key: place})
+        stack.callback(_forget, key)
         yield place
-    finally:
-        _held.set({name: other for name, other in _held.get({}).items() if name != key})
-        if place._process == os.getpid():
-            with held_back():
-                _empty(scratch)
-                lock.release(handle, scratch)
+
+
+def _give_up(place: Place, handle: int) -> None:
+    if place._process == os.getpid():  # not in a forked child
+        with held_back():
+            _empty(place.scratch)
+            lock.release(handle, place.scratch)
+
+
+def _forget(key: str) -> None:
+    _held.set({name: place for name, place in _held.get({}).items() if name != key})
 
 
 def repair(path: Path) -> None:
