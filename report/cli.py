@@ -14,10 +14,14 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from attentropy.engine import failures
 from attentropy.engine.errors import AttentropyError, Terminated, UsageError
+from attentropy.engine.keeping import remains
 from attentropy.engine.output.signals import as_exceptions
+from attentropy.report import streams
 from attentropy.report.commands.endings import STORE_ENDINGS
 from attentropy.report.commands.option_names import option_words
+from attentropy.report.processor_time import ends_in_words
 from attentropy.report.text import for_terminal
 
 # Name -> its line in `--help`; the command itself is in report/commands/NAME.py.
@@ -140,25 +144,27 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
     The code is 0 for success, 1 for a failed run, 2 for bad usage, and 128 plus its number for a
-    signal: 130 for an interruption (Ctrl-C), 143 for SIGTERM, 129 for SIGHUP. With `--debug` an
-    error is raised instead.
+    signal: 130 for an interruption (Ctrl-C), 143 for SIGTERM, 129 for SIGHUP, 141 where the reader
+    of standard output has closed it. With `--debug` an error is raised instead.
     """
-    try:
-        with as_exceptions():
-            return _run(sys.argv[1:] if arguments is None else arguments)
-    except Terminated as error:
-        reason = option_words(for_terminal(str(error)))
-        with suppress(OSError):  # the terminal may be what has ended
-            click.echo(f"ended by {error.name}{reason and f': {reason}'}", err=True)
-        return 128 + error.number
+    with streams.installed(), ends_in_words():
+        try:
+            with as_exceptions():
+                return _run(sys.argv[1:] if arguments is None else arguments)
+        except Terminated as error:
+            reason = _joined(option_words(for_terminal(str(error))), error)
+            with suppress(OSError):  # the terminal may be what has ended
+                click.echo(f"ended by {error.name}{reason and f': {reason}'}", err=True)
+            return 128 + error.number
 
 
 def _run(arguments: list[str]) -> int:
-    """Run the command line; a signal ends it with `Terminated`."""
+    """Run the command line; SIGTERM and SIGHUP end it with `Terminated`."""
     color = False if os.environ.get("NO_COLOR") else None
     state: dict[str, bool] = {}
     try:
         attentropy.main(arguments, "attentropy", standalone_mode=False, color=color, obj=state)
+        sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return 2
@@ -166,15 +172,26 @@ def _run(arguments: list[str]) -> int:
         click.echo(f"error: {for_terminal(_words_of(error))}", err=True)
         return 1 if not isinstance(error, click.UsageError) else 2
     except (click.Abort, KeyboardInterrupt) as error:
-        cause = str(error.__cause__ or error)  # click raises Abort from the interruption
-        reason = option_words(for_terminal(cause))
+        cause = error.__cause__ or error  # click raises Abort from the interruption
+        reason = _joined(option_words(for_terminal(str(cause))), cause)
         click.echo(f"interrupted: {reason}" if reason else "interrupted", err=True)
         return 130
+    except streams.ReaderGone as error:
+        if note := remains(error):
+            click.echo(f"note: {for_terminal(note)}", err=True)
+        return 141
     except Exception as error:
         if state.get("debug"):
             raise
         click.echo(f"error: {_one_line(error)}", err=True)
         return 2 if isinstance(error, UsageError) else 1
+    except Terminated:
+        raise
+    except BaseException as error:  # a library in Rust that panics raises no Exception
+        if state.get("debug") or failures.line(error) is None:
+            raise
+        click.echo(f"error: {_one_line(error)}", err=True)
+        return 1
     return 0
 
 
@@ -190,11 +207,21 @@ def _words_of(error: click.ClickException) -> str:
     )
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
+    """Return an error in one line: its own words, those of `failures`, or a mistake's message."""
     text = for_terminal(" ".join(str(error).split()))
     if isinstance(error, AttentropyError):
-        return option_words(text)
-    return f"{type(error).__name__}: {text[:200]} (add --debug for the traceback)"
+        text = option_words(text)
+    elif (line := failures.line(error)) is not None:
+        text = for_terminal(line)
+    else:
+        text = f"{type(error).__name__}: {text[:200]} (add --debug for the traceback)"
+    return _joined(text, error)
+
+
+def _joined(text: str, error: BaseException) -> str:
+    """Return a line and what the error's notes say is kept."""
+    return "; ".join(part for part in (text, for_terminal(remains(error))) if part)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,31 @@
-"""Token text as a reader recognises it: whitespace is visible, long texts are cut."""
+"""Token text as a reader recognises it: nothing in it is invisible, long texts are cut."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from attentropy.engine.trace.bidi import isolated
+from attentropy.report.inkless import (
+    drawn_together,
+    is_accent,
+    leaves_no_ink,
+    shown_with_neighbours,
+)
 
 _VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u2028": "⏎", "\u2029": "⏎", "\u00a0": "⍽"}
-# Categories of characters that leave no ink: they are written as their number.
-_INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"))
-_ACCENTS_SHOWN = 6  # per letter; more would be drawn over the lines above and below
+_ACCENTS_SHOWN = 4  # per letter; more would be drawn over the lines above and below
 # Characters read per column of room: an accent takes no column, so a text of a thousand accents
 # would otherwise be read and written as a whole.
 _CHARACTERS_PER_COLUMN = 8
 _TOOLTIP_CHARACTERS = 120
 _ISOLATES = dict.fromkeys((0x2068, 0x2069))  # which `isolated` writes around a text
+# Single characters that are drawn as a phrase or as a row of signs; the script has the same.
+_VERY_WIDE = {
+    "\ufdfa": 4, "\ufdfb": 4, "\ufdfd": 16, "\u2e3a": 4, "\u2e3b": 5, "\u0bf5": 4, "\u102a": 5,
+    "\ua9c5": 4, "\U00012031": 6, "\U00012219": 8, "\U0001242a": 8, "\U0001242b": 10,
+}  # fmt: skip
 _ARROW = 2  # columns whose room the arrow takes between two texts
 _REDACTED = re.compile(r"‹(?:\d+·)?(\w+)·(\d+)›")  # what stands for a token in a redacted trace
 
@@ -53,19 +63,21 @@ def folded(text: str) -> str:
 
 
 def mark_whitespace(text: str) -> str:
-    """Return `text` with marks for whitespace and control characters.
+    """Return `text` with marks for whitespace and for every character that leaves no ink.
 
-    A leading space becomes `_`; an empty text becomes `·`.
+    A leading space becomes `_`; an empty text becomes `·`. An accent without a letter stands on a
+    dotted circle.
     """
     if not text:
         return "·"
     lead = "_" if text[0] == " " and len(text) > 1 else ""
-    return lead + _mark_characters(text[1:] if lead else text)
+    display = _mark_characters(text[1:] if lead else text)
+    return lead + display if lead else _on_circle(display)
 
 
 def for_terminal(text: str) -> str:
     """Return `text` for a terminal: spaces stay, every other control character becomes a mark."""
-    return _mark_characters(text, " ")
+    return _on_circle(_mark_characters(text, " "))
 
 
 def for_sentence(text: str, limit: int = 120) -> str:
@@ -135,7 +147,8 @@ def shorten_middle(text: str, columns: int) -> str:
     is_long = len(text) > _CHARACTERS_PER_COLUMN * columns
     if tail_columns < 2 or width(display) <= columns or is_long:
         return shorten(text, columns)
-    tail = _fit(display[::-1], tail_columns)[::-1]
+    parts = drawn_together(display)
+    tail = "".join(reversed(_fitting(reversed(parts), tail_columns)))
     return isolated(f"{_fit(display, columns - 1 - tail_columns)}…{tail}")
 
 
@@ -165,18 +178,26 @@ def _mark_characters(text: str, unchanged: str = "") -> str:
 
     If a letter has more accents than can be drawn, their number replaces the rest.
     """
+    if text.isascii() and text.isprintable():
+        return text if " " in unchanged else text.replace(" ", _VISIBLE[" "])
     display: list[str] = []
-    accents = 0
-    for character in f"{text}\0":  # the last character ends the last letter
-        if unicodedata.combining(character):
+    accents, in_sequence = 0, shown_with_neighbours(text)
+    for i, character in enumerate(f"{text}\0"):  # the last character ends the last letter
+        is_plain = i in in_sequence or character in unchanged
+        if not is_plain and is_accent(character) and not leaves_no_ink(character):
             accents += 1
             if accents > _ACCENTS_SHOWN:
                 continue
         elif accents:
             display += [f"⟨+{accents - _ACCENTS_SHOWN}⟩"] if accents > _ACCENTS_SHOWN else []
             accents = 0
-        display.append(character if character in unchanged else _mark(character))
+        display.append(character if is_plain else _mark(character))
     return "".join(display[:-1])
+
+
+def _on_circle(display: str) -> str:
+    """Return the text on a dotted circle if it begins with an accent, which has no letter."""
+    return f"◌{display}" if display and is_accent(display[0]) else display
 
 
 def _mark(character: str) -> str:
@@ -184,26 +205,32 @@ def _mark(character: str) -> str:
         return _VISIBLE[character]
     if ord(character) < 0x20:
         return chr(0x2400 + ord(character))
-    category = unicodedata.category(character)
-    if category in _INVISIBLE and character != "\u200d":
-        return f"⟨{ord(character):X}⟩"
-    return character
+    return f"⟨{ord(character):X}⟩" if leaves_no_ink(character) else character
 
 
 def _character_width(character: str) -> int:
-    if unicodedata.combining(character):
+    if is_accent(character) or character == "\u200d":
         return 0
+    if character in _VERY_WIDE:
+        return _VERY_WIDE[character]
+    if "\U00012000" <= character <= "\U0001254f":  # cuneiform
+        return 3
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _fit(display: str, columns: int) -> str:
-    """Return as many first characters as fit into `columns`."""
-    start, start_width = "", 0
-    for character in display:
-        if start_width + _character_width(character) > columns:
+    """Return as much of the start as fits into `columns`; no letter loses its accents."""
+    return "".join(_fitting(drawn_together(display), columns))
+
+
+def _fitting(parts: Iterable[str], columns: int) -> list[str]:
+    """Return the first parts that fit into `columns`."""
+    start, start_width = [], 0
+    for part in parts:
+        start_width += width(part)
+        if start_width > columns:
             break
-        start += character
-        start_width += _character_width(character)
+        start.append(part)
     return start
 
 

@@ -56,8 +56,13 @@ def _two_units(value: int, large: str, small: str, factor: int) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share in percent, `25 %`; below ten with one decimal, `0.3 %`."""
-    value = 100 * share
+    """Return a share in percent, `25 %`; below ten with one decimal, `0.3 %`.
+
+    A share that rounding took below zero is zero.
+    """
+    if not math.isfinite(share):
+        return "not measured"
+    value = 100 * share if not -1e-3 < share < 0 else 0.0
     if 0 < value < 0.05:
         return "< 0.1 %"
     return f"{value:.0f} %" if value >= 9.95 else f"{value:.1f}".removesuffix(".0") + " %"
@@ -107,7 +112,8 @@ def probability(value: float) -> str:
     """Return a probability with two decimals, more near 0 and 1; empty where it is not known."""
     if not math.isfinite(value):
         return ""
-    if 0 <= value < 0.0005:
+    value = min(max(value, 0.0), 1.0)
+    if value < 0.0005:
         return "< 0.001"
     if 0.995 <= value < 1:  # "1.00" would say that nothing else was possible
         return f"{value:.4f}" if value < 0.99995 else "> 0.9999"

@@ -55,6 +55,9 @@ def made_sources(
     is_source = (labels == LABELS.index("source")).any(1)
     enough[is_source] = -0.2
     by_layer = np.where(is_source[:, None, None], copies[:, None, :] * depth, np.nan)
+    # No effect lifts a probability above 1.
+    gains = [np.nan_to_num(copies).max(0), np.nan_to_num(total).max(0)]
+    logprob = -np.maximum(random.exponential(0.4, t), np.maximum(*gains))
     data = {
         **{f"span_{k}": ("span", v) for k, v in spans.items()},
         "step_text": ("step", text_array(texts)), "step_ids": ("step", np.array(ids)),
@@ -62,7 +65,7 @@ def made_sources(
         "word_start": ("word", np.array([a for a, _ in words])),
         "word_stop": ("word", np.array([b for _, b in words])),
         "word_decisive": ("word", (np.arange(w) % 3 != 2).astype(np.int32)),
-        "logprob": ("step", -random.exponential(0.4, t)),
+        "logprob": ("step", logprob),
         "effect_direct": (("span", "step"), direct),
         "effect_with_copies": (("span", "step"), copies),
         "effect_copies": (("span", "step"), np.where(restated, direct / 10, np.nan)),

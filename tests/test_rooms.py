@@ -14,7 +14,9 @@ kernels.second_sweep kernels.vocabulary
 kernels.registered
 kernels.ops kernels.sweep
 engine.errors
+engine.failures
 engine.output
+engine.keeping
 engine.arguments
 engine.selection
 engine.measure
@@ -33,7 +35,10 @@ engine.cost
 engine.run
 engine.profile
 engine.bench engine.coverage engine.demo.training
+report.inkless
 report.text report.palette report.units report.images report.glossary
+report.vega report.streams report.processor_time
+report.vega_process
 report.planes report.scale report.terminal
 report.compare
 report.read

@@ -34,13 +34,13 @@ def distribution(name):
 metadata.Distribution.from_name = distribution
 
 import torch
-import vl_convert
 from attentropy.engine.measure import machine
 from attentropy.kernels.ops import attention
+from attentropy.report import vega
 from attentropy.report.cli import main
 
 machine._SECONDS = 0.0  # what is measured is not read
-vl_convert.javascript_bundle = lambda: ""  # nor is the page opened, and this takes two seconds
+vega.bundle = lambda: ""  # nor is the page opened, and this takes two seconds
 
 def run(*words):
     out, err = io.StringIO(), io.StringIO()

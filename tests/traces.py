@@ -106,6 +106,7 @@ def synthetic(
     depth = np.linspace(1, 0.05, layers)[None, :, None]
     lens_entropy = np.log(vocabulary) * depth * random.uniform(0.4, 1.0, (1, layers, n))
     logprobs = -np.sort(random.exponential(2, (1, layers, n, k)) + 0.05, axis=-1)
+    logprobs -= np.maximum(np.log(np.exp(logprobs).sum(-1, keepdims=True)), 0)  # at most 1 in all
 
     attention = ("layer", "head", "query")
     lens = ("site", "layer", "position")

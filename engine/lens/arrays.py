@@ -18,6 +18,7 @@ from attentropy.engine.lens.rehearsal import Rehearsal, rehearse
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.prompt.tokens import vocabulary_text
+from attentropy.engine.trace.finished_chunks import vocabulary_of
 from attentropy.engine.trace.layout import ArrayLayout, array_layout
 from attentropy.engine.trace.sinks import Sink
 from attentropy.engine.trace.text import text_array
@@ -175,8 +176,7 @@ class LensArrays:
         if "target_ids" in tensors:
             ids = tensors["target_ids"].numpy()
             self._target_ids[start : start + len(ids)] = ids
-        texts = json.loads(facts.get("vocabulary", "{}"))
-        self.vocabulary |= {int(i): str(text) for i, text in texts.items()}
+        self.vocabulary |= vocabulary_of(facts)
 
     def rehearse(
         self, sink: Sink, answer: Sequence[int], step: int, placebo: PlaceboStates | None = None

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from attentropy.engine.attention.sequence_call import SequenceCall
 from attentropy.engine.attention.visibility import Visibility
-from attentropy.engine.trace.sink_keys import Audience, audience_of, sinks_of_layer
+from attentropy.engine.trace.audience import Audience, audience_of
+from attentropy.engine.trace.sink_keys import sinks_of_layer
 from attentropy.engine.trace.statistics import TOP_KEY_WITHOUT_SINKS
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.ops import AttentionResult, attention

@@ -23,8 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from attentropy.engine import failures
 from attentropy.engine.errors import AttentropyError, UsageError
 
+_GLANCE = 100  # milliseconds between two looks at a child's memory
 _PATIENCE = 10.0  # seconds to wait per second of the child's processor time: machines are busy
 _KINDS = {kind.__name__: kind for kind in (UsageError, AttentropyError)}
 
@@ -108,24 +110,58 @@ class _Child:
             self._begin(task)
         answer = b""
         try:
-            answer = _read(self._answers, time.monotonic() + _PATIENCE * task.seconds)
-        finally:
-            if not answer:
-                self.end()
-        if not answer:
-            raise WorkFailed(f"it took more than {task.seconds} s, or crashed")
+            answer = self._read(task)
+        except BaseException:
+            self.end()
+            raise
         return _unpack(json.loads(answer))
 
-    def end(self) -> None:
-        """End the process, whatever it does."""
+    def end(self) -> int | None:
+        """End the process, whatever it does; return how it had ended before, None if it had not."""
         process, self._process = self._process, 0
         if not process:
-            return
+            return None
         os.close(self._tasks)
         os.close(self._answers)
         with contextlib.suppress(ProcessLookupError, ChildProcessError):  # waited for elsewhere
+            number, status = os.waitpid(process, os.WNOHANG)
+            if number:
+                return os.waitstatus_to_exitcode(status)
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
+        return None
+
+    def _read(self, task: _Task) -> bytes:
+        """Return the line that the child answers. Raises `WorkFailed` where there is none.
+
+        The child's own bounds end it; where the system refuses these, it is ended from here.
+        """
+        deadline = time.monotonic() + _PATIENCE * task.seconds
+        most = _resident_bytes(os.getpid()) + (task.mebibytes << 20)
+        poll = select.poll()
+        poll.register(self._answers, select.POLLIN)
+        parts: list[bytes] = []
+        while time.monotonic() < deadline:
+            if _resident_bytes(self._process) > most:
+                raise WorkFailed(f"it took more than {task.mebibytes} MiB")
+            if not poll.poll(_GLANCE):
+                continue
+            part = os.read(self._answers, 1 << 20)
+            if not part:
+                raise WorkFailed(self._end_in_words(task))
+            parts.append(part)
+            if part.endswith(b"\n"):
+                return b"".join(parts)
+        raise WorkFailed(f"it took more than {_PATIENCE * task.seconds:.0f} s")
+
+    def _end_in_words(self, task: _Task) -> str:
+        """Return how a child ended that closed its pipe."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, self._process, os.WEXITED | os.WNOWAIT)
+        code = self.end()
+        if code == -signal.SIGPROF:
+            return f"it took more than {task.seconds} s of processor time"
+        return f"its process {'is gone' if code is None else failures.end_of_process(code)}"
 
     def _is_sent(self, task: _Task) -> bool:
         line = task.as_line() if self._process else None
@@ -141,12 +177,22 @@ class _Child:
     def _begin(self, task: _Task) -> None:
         """Fork a process that does `task`, of which it has everything, and then what it is sent."""
         self.end()
-        tasks, answers = os.pipe(), os.pipe()
-        with warnings.catch_warnings():
-            # The child needs no lock that another thread holds: it does its work and leaves by
-            # _exit.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            self._process = os.fork()
+        handles: list[int] = []
+        try:
+            for _ in range(2):
+                handles += os.pipe()
+            with warnings.catch_warnings():
+                # The child needs no lock that another thread holds: it does its work and leaves by
+                # _exit.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._process = os.fork()
+        except OSError as error:
+            for handle in handles:
+                os.close(handle)
+            raise AttentropyError(
+                f"the process that checks the model could not start: {failures.line(error)}"
+            ) from error
+        tasks, answers = handles[:2], handles[2:]
         if not self._process:
             os.close(tasks[1])
             os.close(answers[0])
@@ -204,35 +250,33 @@ def _unpack(answer: dict[str, Any]) -> Any:
 
 
 def _limit(task: _Task) -> None:
-    """Limit this process's processor time, and its memory where the system allows it.
+    """Limit this process's processor time and its memory, as far as the system allows it.
 
     The processor time counts from here, and both bounds may be raised again, for the next task.
+    Some containers refuse such limits; there the parent alone watches.
     """
     import resource
 
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # which ends this process
-    signal.setitimer(signal.ITIMER_PROF, task.seconds)
+    with contextlib.suppress(OSError, ValueError):
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)  # which ends this process
+        signal.setitimer(signal.ITIMER_PROF, task.seconds)
     bounds = {resource.RLIMIT_CORE: 0}
     sizes = Path("/proc/self/statm")
     if sizes.exists():
         size = int(sizes.read_text().split()[0]) * resource.getpagesize()
         bounds[resource.RLIMIT_AS] = size + (task.mebibytes << 20)
     for name, bound in bounds.items():
-        most = resource.getrlimit(name)[1]
-        allowed = bound if most == resource.RLIM_INFINITY else min(bound, most)
-        resource.setrlimit(name, (allowed, most))
+        with contextlib.suppress(OSError, ValueError):
+            most = resource.getrlimit(name)[1]
+            allowed = bound if most == resource.RLIM_INFINITY else min(bound, most)
+            resource.setrlimit(name, (allowed, most))
 
 
-def _read(answers: int, deadline: float) -> bytes:
-    """Return the line that the child writes; nothing if it has not finished by `deadline`."""
-    poll = select.poll()
-    poll.register(answers, select.POLLIN)
-    parts: list[bytes] = []
-    while (left := deadline - time.monotonic()) > 0 and poll.poll(1000 * left):
-        part = os.read(answers, 1 << 20)
-        if not part:
-            return b""
-        parts.append(part)
-        if part.endswith(b"\n"):
-            return b"".join(parts)
-    return b""
+def _resident_bytes(process: int) -> int:
+    """Return the memory that a process holds, 0 where the system does not say it."""
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
+    except (OSError, ValueError, IndexError):
+        return 0

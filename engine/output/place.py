@@ -83,7 +83,7 @@ class Place:
         shutil.rmtree(away, ignore_errors=True)
 
 
-_held: ContextVar[Mapping[str, Place]] = ContextVar("attentropy_places")
+_places: ContextVar[Mapping[str, Place]] = ContextVar("attentropy_places")
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def reserve(
     """
     here = follow_link(path)
     key = os.path.abspath(here)
-    earlier = _held.get({}).get(key)
+    earlier = _places.get({}).get(key)
     if earlier is not None and earlier._process == os.getpid():
         yield earlier
         return
@@ -123,7 +123,7 @@ def reserve(
             recover.carry_out(scratch, real)
             _empty(scratch)
         check()  # again: another run may have ended meanwhile
-        _held.set({**_held.get({}), key: place})
+        _places.set({**_places.get({}), key: place})
         stack.callback(_forget, key)
         yield place
 
@@ -136,7 +136,7 @@ def _give_up(place: Place, handle: int) -> None:
 
 
 def _forget(key: str) -> None:
-    _held.set({name: place for name, place in _held.get({}).items() if name != key})
+    _places.set({name: place for name, place in _places.get({}).items() if name != key})
 
 
 def repair(path: Path) -> None:

@@ -16,7 +16,9 @@ from attentropy.engine.prompt.prepare import Prompt, name_tokens
 from attentropy.engine.prompt.reasoning import answer_parts, answer_roles
 from attentropy.engine.prompt.tokens import vocabulary_text
 from attentropy.engine.run.decode import Token, end_ids
-from attentropy.engine.trace.partial import ANSWER
+from attentropy.engine.trace.checks.json_text import parse_json
+from attentropy.engine.trace.checks.unreadable import UNREADABLE
+from attentropy.engine.trace.finished_chunks import ANSWER
 from attentropy.engine.trace.text import text_array
 
 Arrays = Mapping[str, tuple[Any, np.ndarray]]
@@ -128,9 +130,9 @@ def answer_fact(answer: Sequence[Token], texts: Sequence[str], roles: Sequence[s
 def read_answer_fact(facts: Mapping[str, str]) -> list[Token]:
     """Return the tokens among what a commit keeps. Raises `TraceError` where they are damaged."""
     try:
-        tokens = json.loads(facts.get(ANSWER, "{}")).get("tokens", [])
+        tokens = parse_json(facts.get(ANSWER, "{}"), finite=False).get("tokens", [])
         return [Token(int(i), float(p), int(rank), float(h)) for i, p, rank, h in tokens]
-    except (ValueError, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         raise TraceError(
             "the answer in a finished chunk cannot be read; start over with `force=True`"
         ) from error

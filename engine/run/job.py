@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from attentropy.engine import failures
 from attentropy.engine.attention.layout import lay_out
 from attentropy.engine.cost import memory as cost
 from attentropy.engine.cost.size import RunSize
@@ -19,7 +20,6 @@ from attentropy.engine.lens.placebo import PlaceboStates
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.devices import free_bytes
 from attentropy.engine.model.weights import weights_sha256
-from attentropy.engine.run import failures
 from attentropy.engine.run.answer import Arrays, padded
 from attentropy.engine.run.answering import Answering
 from attentropy.engine.run.decode import Token
@@ -29,8 +29,9 @@ from attentropy.engine.run.prefill import bytes_of_pass, size_of
 from attentropy.engine.run.reader import PromptReader
 from attentropy.engine.run.resuming import check_same
 from attentropy.engine.trace import store
+from attentropy.engine.trace.checks.ranges import unchecked_reads
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.partial import PartialTrace
+from attentropy.engine.trace.partial import ANY_WORK, PartialTrace
 from attentropy.engine.trace.schema import FORMAT, FORMAT_VERSION
 from attentropy.engine.trace.sinks import QUEUE_BYTES, FolderSink, MemorySink, Sink
 from attentropy.engine.trace.sources import GROUP, as_sources, stored_sources
@@ -158,7 +159,8 @@ class Job:
             store.write_group(stored_sources(as_sources(sources)), self._partial.trace / GROUP)
         self._sink.close()
         self._partial.finish()
-        return Trace.open(self._partial.target)
+        with unchecked_reads():  # its values are this run's
+            return Trace.open(self._partial.target, max_cells=ANY_WORK)
 
     def _in_memory(self, arrays: Arrays, attrs: Mapping[str, Any]) -> Trace:
         assert isinstance(self._sink, MemorySink)
@@ -205,6 +207,8 @@ class Job:
                 f"{why} with chunks of {count(self.plan.chunk, 'token')}; {advice}{again}",
                 remainder,
             )
+        if isinstance(error, OSError):
+            why = f"cannot write the output: {failures.line(error)}"
         raise RunStopped(why, resumable) from error
 
     def _facts(self) -> dict[str, Any]:

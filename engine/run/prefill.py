@@ -178,8 +178,13 @@ def cache_tensors(cache: Any, start: int, stop: int) -> dict[str, Tensor]:
     return tensors
 
 
-def restore_cache(model: PreTrainedModel, parts: Sequence[Mapping[str, Tensor]]) -> Any:
-    """Return the cache that had what `cache_tensors` returned of each chunk in turn."""
+def restore_cache(
+    model: PreTrainedModel, parts: Sequence[Mapping[str, Tensor]], tokens: int
+) -> Any:
+    """Return the cache that had what `cache_tensors` returned of each chunk in turn.
+
+    tokens: how many it has. Raises `ValueError` where the parts are of other tokens.
+    """
     cache = DynamicCache(config=model.config)
     for i, layer in enumerate(decoder_layers(model)):
         device = device_of(layer, torch.device("cpu"))
@@ -187,6 +192,8 @@ def restore_cache(model: PreTrainedModel, parts: Sequence[Mapping[str, Tensor]])
             torch.cat([part[f"{kind}.{i}"] for part in parts], 2).to(device)
             for kind in ("keys", "values")
         )
+        if keys.shape[:3] != values.shape[:3] or (keys.shape[0], keys.shape[2]) != (1, tokens):
+            raise ValueError("its keys and values are of other tokens")
         cache.update(keys, values, i)
     return cache
 

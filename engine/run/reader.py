@@ -19,6 +19,7 @@ from attentropy.engine.attention.finite import not_finite_from
 from attentropy.engine.attention.ignored import without_recording
 from attentropy.engine.attention.recorder import Recorder, recording
 from attentropy.engine.attention.stream import Stream
+from attentropy.engine.errors import TraceError
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.cache import cache_of
 from attentropy.engine.prompt.reasoning import answer_roles
@@ -28,7 +29,10 @@ from attentropy.engine.run.answer import answer_fact, parts_of_answer, read_answ
 from attentropy.engine.run.decode import Token
 from attentropy.engine.run.options import Progress
 from attentropy.engine.run.plan import RunPlan
-from attentropy.engine.trace.partial import ANSWER, PartialTrace
+from attentropy.engine.trace.checks.json_text import parse_json
+from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
+from attentropy.engine.trace.finished_chunks import ANSWER
+from attentropy.engine.trace.partial import PartialTrace
 from attentropy.engine.trace.sinks import Sink
 
 # What a chunk's commit holds besides its values: tensors and facts, each by name.
@@ -178,35 +182,60 @@ class PromptReader:
         return answer_fact(tokens, texts[-count:], roles[-count:])
 
     def _restore(self, done: int) -> Any:
-        """Take in the chunks that are finished; return the output that the last of them gave."""
+        """Take in the chunks that are finished; return the output that the last of them gave.
+
+        Raises `TraceError` where they are not what this run writes.
+        """
         plan, partial = self.plan, self.partial
         assert partial is not None
+        try:
+            logits = self._take_in(partial, done)
+            passes = self.passes[:done]
+            if plan.keep_cache and partial.has_cache(len(passes)):
+                parts = [partial.read_state("cache", index) for index in range(len(passes))]
+                cache = prefill.restore_cache(plan.loaded.model, parts, passes[-1][1])
+                return SimpleNamespace(cache=cache, logits=logits)
+        except UNREADABLE as error:
+            raise TraceError(
+                f"{partial.folder.name}: what it has of the finished chunks does not fit this run "
+                f"({reason(error)[:80]}); start over with `force=True`"
+            ) from error
+        return self._read_again(passes)
+
+    @property
+    def _entries(self) -> int:
+        """The number of entries of the vocabulary."""
+        return int(self.plan.loaded.model.get_input_embeddings().weight.shape[0])
+
+    def _take_in(self, partial: PartialTrace, done: int) -> Tensor | None:
+        """Take in what the commits hold; return the last one's logits, if it has them."""
+        plan = self.plan
         tensors: dict[str, Tensor] = {}
         for index in range(done):
             tensors, facts = partial.read_commit(index)
             answer = read_answer_fact(facts)
+            if any(not 0 <= token.id < self._entries for token in answer):
+                raise ValueError("a token of the answer is not in the vocabulary")
             if index >= len(plan.passes):
                 self.add_pass(answer)
             elif answer:  # prompt and answer were read in one pass
                 self.add_pass(answer)
                 self.passes = [(0, self.ids.shape[1])]
             start = self.passes[index][0]
-            self.sink.errors |= json.loads(facts.get("errors", "{}"))
-            self.not_finite = json.loads(facts.get("not_finite", "null"))
+            self.sink.errors |= _numbers(parse_json(facts.get("errors", "{}"), finite=False))
+            self.not_finite = _count_or_none(parse_json(facts.get("not_finite", "null")))
             if plan.lens is not None:
                 plan.lens.restore(tensors, facts, start)
             if plan.token_logprobs is not None:
                 plan.token_logprobs.restore(tensors, plan.ids.device)
-        passes = self.passes[:done]
-        sums = partial.read_state("sweeps", done - 1) if plan.sweeps.state() else {}
-        plan.sweeps.restore({name: values.numpy() for name, values in sums.items()})
-        if plan.keep_cache and partial.has_cache(len(passes)):
-            parts = [partial.read_state("cache", index) for index in range(len(passes))]
-            cache = prefill.restore_cache(plan.loaded.model, parts)
-            logits = tensors.get("logits")
-            logits = None if logits is None else logits.to(plan.ids.device)
-            return SimpleNamespace(cache=cache, logits=logits)
-        return self._read_again(passes)
+        if expected := plan.sweeps.state():
+            sums = {n: v.numpy() for n, v in partial.read_state("sweeps", done - 1).items()}
+            for name, own in expected.items():
+                if sums[name].shape != own.shape or sums[name].dtype != own.dtype:
+                    raise ValueError(f"the sums of {name} have another shape")
+            plan.sweeps.restore(sums)
+        logits = tensors.get("logits")
+        return None if logits is None else logits.to(plan.ids.device)
 
     def _read_again(self, passes: list[tuple[int, int]]) -> Any:
         """Read finished chunks without recording them, for the cache that they leave."""
@@ -218,3 +247,14 @@ class PromptReader:
                 output = prefill.read_chunk(plan.loaded.model, self.ids, start, stop, cache)
                 cache = cache_of(output)
         return output
+
+
+def _numbers(value: Any) -> dict[str, float]:
+    """Return rounding errors by variable, as a commit keeps them."""
+    return {str(name): float(error) for name, error in value.items()}
+
+
+def _count_or_none(value: Any) -> int | None:
+    if value is not None and (type(value) is not int or value < 0):
+        raise ValueError("not a position")
+    return value

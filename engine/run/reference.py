@@ -21,8 +21,9 @@ from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.lens.placebo import PlaceboStates
 from attentropy.engine.maps.hidden_sinks import attention_without
 from attentropy.engine.model.layers import layer_of
+from attentropy.engine.trace.audience import audience_of
 from attentropy.engine.trace.focus import focus
-from attentropy.engine.trace.sink_keys import audience_of, sinks_of_layer
+from attentropy.engine.trace.sink_keys import sinks_of_layer
 from attentropy.kernels.ops import AttentionResult
 from attentropy.kernels.sweep import attention_received
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from attentropy.engine.trace.finished_chunks import AnswerTokens
 from attentropy.engine.trace.layout import TOKEN_DIMS
-from attentropy.engine.trace.partial import AnswerTokens
 from attentropy.engine.trace.types import Array
 
 

@@ -5,13 +5,15 @@ Tensors are stored as safetensors; torch is imported only where tensors are writ
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.output.durable import write_durably
+from attentropy.engine.trace.checks.json_text import parse_json
+from attentropy.engine.trace.checks.regular import open_regular
+from attentropy.engine.trace.checks.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,8 +36,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
+        open_regular(path, follow=False).close()
         return dict(load_file(path))
-    except (OSError, SafetensorError) as error:
+    except (*UNREADABLE, SafetensorError) as error:
         raise _unreadable(path) from error
 
 
@@ -44,17 +47,15 @@ def read_facts(path: Path) -> dict[str, str]:
 
     Raises `TraceError` where they are damaged.
     """
-    with open(path, "rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        if size > MAX_BYTES:
-            raise TraceError(f"{path.name}: its header is too large, so it was not opened")
-        try:
-            metadata = json.loads(file.read(size)).get("__metadata__", {})
-            facts = {str(name): str(text) for name, text in metadata.items()}
-            json.loads(facts.get("vocabulary", "{}")).items()
-        except (ValueError, AttributeError) as error:
-            raise _unreadable(path) from error
-    return facts
+    try:
+        with open_regular(path, follow=False) as file:
+            size = int.from_bytes(file.read(8), "little")
+            if size > MAX_BYTES:
+                raise TraceError(f"{path.name}: its header is too large, so it was not opened")
+            metadata = parse_json(file.read(size)).get("__metadata__", {})
+        return {str(name): str(text) for name, text in metadata.items()}
+    except UNREADABLE as error:
+        raise _unreadable(path) from error
 
 
 def _unreadable(path: Path) -> TraceError:

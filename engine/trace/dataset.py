@@ -16,11 +16,13 @@ from attentropy.engine.errors import TraceError, UsageError
 from attentropy.engine.trace import store
 from attentropy.engine.trace.answered import is_generated, prompt_length
 from attentropy.engine.trace.bidi import isolated
+from attentropy.engine.trace.checks.sample import read_sample
 from attentropy.engine.trace.checks.sources import check_sources
 from attentropy.engine.trace.checks.values import check_values
 from attentropy.engine.trace.checks.variables import check_schema
 from attentropy.engine.trace.divided import Divided
 from attentropy.engine.trace.drawn import Drawn
+from attentropy.engine.trace.layout import widen
 from attentropy.engine.trace.lens_skill import Judged
 from attentropy.engine.trace.partial import SUFFIX
 from attentropy.engine.trace.schema import COORDINATES, FORMAT, FORMAT_VERSION, TRACE
@@ -28,11 +30,12 @@ from attentropy.engine.trace.sources import GROUP, as_sources, stored_sources
 from attentropy.engine.trace.text import count
 from attentropy.engine.trace.types import Array, Attributes
 from attentropy.engine.trace.unfinished import read_unfinished
+from attentropy.engine.trace.verify import Verified
 
 _SHOWN = 60  # letters of an answer where a trace is named
 
 
-class Trace(Drawn, Divided, Judged):
+class Trace(Drawn, Divided, Judged, Verified):
     """What was recorded of one sequence: entropies in nats, with their tokens and provenance.
 
     A trace reads like a dictionary of NumPy arrays: `trace["entropy"]`, `trace.keys()`,
@@ -89,13 +92,18 @@ class Trace(Drawn, Divided, Judged):
         self.sources = None if sources is None else as_sources(sources)
 
     @classmethod
-    def open(cls, path: str | Path, *, partial: bool = False) -> Trace:
+    def open(
+        cls, path: str | Path, *, partial: bool = False, max_cells: int | None = None
+    ) -> Trace:
         """Open a trace; values are read from disk when they are used.
 
         Args:
             path: A `.zarr` folder or a `.zarr.zip` file.
             partial: Open an unfinished trace, a `.partial` folder. `attrs["partial"]` then says how
                 far it got (tokens, chunks) and, if known, why it stopped.
+            max_cells: The work that the trace may make, for a trace that you trust; a cell is one
+                number of an array. By default it is 64 million cells and what its size pays for,
+                which every recorded trace stays under.
 
         Returns:
             The trace.
@@ -107,10 +115,12 @@ class Trace(Drawn, Divided, Judged):
         """
         path = Path(path)
         if path.name.endswith(SUFFIX) and path.is_dir():
-            return checked_trace(read_unfinished(path, is_wanted=partial), path.name)
+            return checked_trace(
+                read_unfinished(path, is_wanted=partial, max_cells=max_cells), path.name
+            )
         if partial:
             raise TraceError(f"{path.name} is not an unfinished trace (a folder NAME.partial)")
-        datasets = store.read_datasets(path, TRACE)
+        datasets = store.read_datasets(path, TRACE, max_cells=max_cells)
         return checked_trace(datasets[""], path.name, datasets.get(GROUP))
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
@@ -186,7 +196,7 @@ class Trace(Drawn, Divided, Judged):
 
     def __getitem__(self, name: str) -> Array:
         """Return the values of one variable or coordinate, in memory; float16 as float32."""
-        return _widen(self.dataset[name].values)
+        return widen(self.dataset[name].values)
 
     @property
     def tokens(self) -> list[str]:
@@ -241,8 +251,8 @@ class Trace(Drawn, Divided, Judged):
         sites = self.sites
         variable, index = self.dataset[name], sites.index(site or self.site) if sites else 0
         if positions == slice(None):  # needed again and again: read once, completely
-            return _widen(variable.values[index])
-        return _widen(variable[index, :, positions].values)
+            return widen(variable.values[index])
+        return widen(variable[index, :, positions].values)
 
     def dummy_positions(self) -> Array:
         """Return the positions of the template tokens after the last content token, [n] int.
@@ -276,6 +286,7 @@ def checked_trace(dataset: xr.Dataset, name: str, sources: xr.Dataset | None = N
     coordinates = [name for name in COORDINATES if name in dataset.variables]
     trace = Trace(dataset.set_coords(coordinates))
     check_values(trace.dataset, name)
+    read_sample(trace.dataset)
     if sources is None:
         return trace
     try:
@@ -291,8 +302,3 @@ def stored_dataset(trace: Trace) -> xr.Dataset:
     """Return the dataset of a trace as it is stored: its attributes say format and version."""
     form = {"format": FORMAT, "format_version": FORMAT_VERSION}
     return trace.dataset.assign_attrs(trace.dataset.attrs | form)
-
-
-def _widen(values: Array) -> Array:
-    """Return float16 values as float32: a sum of many would leave float16's range."""
-    return values.astype(np.float32) if values.dtype == np.float16 else values

@@ -27,5 +27,7 @@ def focus(
         entropy = np.where(is_hidden, without_sinks, np.where(is_sink, np.nan, entropy))
         keys = keys - np.where(is_hidden.any(0), visible_sinks(is_sink, keys), 0)
     is_counted = np.isfinite(entropy) & (keys >= FOCUS_KEYS)
-    values = np.where(is_counted, entropy, 0.0) / np.log(np.maximum(keys, 2))
+    ceiling = np.log(np.maximum(keys, 2))
+    # Rows of a chunk that was read before a key became a sink have one key more than is counted.
+    values = np.minimum(np.where(is_counted, entropy, 0.0), ceiling) / ceiling
     return values.sum(-1, dtype=np.float64), is_counted.sum(-1)

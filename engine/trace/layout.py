@@ -11,7 +11,7 @@ import numpy as np
 
 from attentropy.engine.trace.schema import REQUESTED_WINDOWS, VARIABLES
 from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
-from attentropy.engine.trace.types import Dims
+from attentropy.engine.trace.types import Array, Dims
 
 # One chunk holds one layer or site, all heads and this many queries or positions.
 CHUNK_LENGTH = 4096
@@ -27,7 +27,7 @@ NARROW = frozenset(
 _INTEGERS = frozenset(name for name, (_, kind) in VARIABLES.items() if kind == "i")
 # Dimensions along which a trace grows while its answer is generated.
 TOKEN_DIMS = ("query", "position")
-_ONE_PER_CHUNK = ("layer", "site")
+ONE_PER_CHUNK = ("layer", "site")
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,13 @@ def chunk_shape(
     has_others = len(dims) > 1
 
     def length(dim: str, size: int) -> int:
-        if dim in _ONE_PER_CHUNK and has_others:
+        if dim in ONE_PER_CHUNK and has_others:
             return 1
         return max(1, min(size, lengths.get(dim, size)))
 
     return tuple(length(str(dim), size) for dim, size in zip(dims, shape, strict=True))
+
+
+def widen(values: Array) -> Array:
+    """Return float16 values as float32: a sum of many would leave float16's range."""
+    return values.astype(np.float32) if values.dtype == np.float16 else values

@@ -7,18 +7,18 @@ fails raises whatever its library raises, and a trace promises a `TraceError` wi
 
 from __future__ import annotations
 
-import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from attentropy.engine.errors import TraceError
+from attentropy.engine.trace.checks.limits import Limits
 from attentropy.engine.trace.checks.metadata import Contents
+from attentropy.engine.trace.checks.ranges import check_read
 from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
-from attentropy.engine.trace.checks.values import check_range
 from attentropy.engine.trace.layout import TOKEN_DIMS
 from attentropy.engine.trace.types import Array
 
@@ -26,33 +26,31 @@ if TYPE_CHECKING:
     import zarr
 
 
-def open_datasets(
-    path: Path, contents: Contents, *, partial: bool = False
-) -> dict[str, xr.Dataset]:
-    """Open the arrays of the Zarr v3 folder or zip at `path`, with its attributes.
+def open_datasets(contents: Contents, *, partial: bool = False) -> dict[str, xr.Dataset]:
+    """Open the arrays of a store that was inspected, with its attributes.
 
     Returns the dataset of the store itself, called "", and of each of its groups. partial: the
     trace is of an unfinished run.
     """
     import zarr
-    from zarr.storage import LocalStore, ZipStore
+    from zarr.storage import StorePath
 
     from attentropy.engine.trace.checks.chunks import CheckedStore
 
-    source = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
-    claims = contents.claims
-    checked = CheckedStore(source, path.name, claims, contents.digests)
+    checked, trace = CheckedStore(contents), contents.files.name
     datasets = {}
-    for name in contents.parts:
-        group = zarr.open_group(checked, path=name, mode="r", use_consolidated=False)
-        own = sorted(array for array in claims if array.rpartition("/")[0] == name)
-        variables = {
-            array.rpartition("/")[2]: _variable(group[array.rpartition("/")[2]], path.name, array)
-            for array in own
-        }
-        if partial:
-            variables = _of_equal_lengths(variables)
-        datasets[name] = xr.Dataset(variables, attrs=group.attrs.asdict())
+    for part in contents.parts:
+        attrs = dict(contents.metadata[part]["attributes"])
+        variables: dict[str, xr.Variable] = {}
+        limits = Limits(variables, attrs, partial=partial)
+        for name in sorted(contents.claims):
+            group, _, own = name.rpartition("/")
+            if group == part:
+                place = StorePath(checked, name)
+                array = zarr.Array.from_dict(place, dict(contents.metadata[name]))
+                variables[own] = _variable(array, trace, name, limits)
+        equal = _of_equal_lengths(variables) if partial else variables
+        datasets[part] = xr.Dataset(equal, attrs=attrs)
     return datasets
 
 
@@ -68,11 +66,11 @@ def _of_equal_lengths(variables: dict[str, xr.Variable]) -> dict[str, xr.Variabl
     return variables
 
 
-def _variable(stored: Any, trace: str, name: str) -> xr.Variable:
-    """Return one array of a store as a variable that is read when it is used."""
+def _variable(stored: Any, trace: str, name: str, limits: Limits) -> xr.Variable:
+    """Return one array of a store as a variable that is read, and checked, when it is used."""
     array = cast("zarr.Array[Any]", stored)
     metadata: Any = array.metadata
-    lazy = indexing.LazilyIndexedArray(_StoredArray(array, trace, name))
+    lazy = indexing.LazilyIndexedArray(_StoredArray(array, trace, name, limits))
     cached = indexing.MemoryCachedArray(lazy)  # type: ignore[no-untyped-call]
     encoding = {"chunks": array.chunks}
     return xr.Variable(metadata.dimension_names, cached, encoding=encoding)
@@ -81,8 +79,9 @@ def _variable(stored: Any, trace: str, name: str) -> xr.Variable:
 class _StoredArray(BackendArray):
     """One array on disk; raises `TraceError` where its chunks are not what its metadata says."""
 
-    def __init__(self, array: zarr.Array[Any], trace: str, name: str) -> None:
+    def __init__(self, array: zarr.Array[Any], trace: str, name: str, limits: Limits) -> None:
         self._array, self._trace, self._name = array, trace, name
+        self._limits = limits
         self.shape, self.dtype = array.shape, array.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
@@ -94,9 +93,17 @@ class _StoredArray(BackendArray):
         try:
             values = cast(Array, self._array[key])
         # A codec may fail in any of these ways on bytes that it did not write.
-        except (*UNREADABLE, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise TraceError(
                 f"{self._trace}: the values of {self._name} are damaged ({reason(error)[:80]})"
             ) from error
-        check_range(values, self._trace, self._name)
+        self._check(values, key)
         return values
+
+    def _check(self, values: Array, key: tuple[Any, ...]) -> None:
+        """Raise `TraceError` for values that no recording gives; `key` is where they stand."""
+        place = [np.atleast_1d(np.arange(n)[own]) for own, n in zip(key, self.shape, strict=True)]
+        metadata: Any = self._array.metadata
+        cells = np.asarray(values).reshape([at.size for at in place])
+        dims = metadata.dimension_names
+        check_read(cells, self._name, dims, place, self._limits, self._trace)

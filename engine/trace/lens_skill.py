@@ -16,6 +16,7 @@ FEW_POSITIONS = 16  # fewer make skill and agreement unsure
 READABLE = 0.5  # the skill from which on a layer's lens is readable
 
 _RESIDUAL = "residual"
+_LEAST_ROOM = 1e-4  # nats per position, which rounding alone gives
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,9 @@ def _measure(trace: LensTrace, site: str) -> LensSkill | None:
     own = kl[:, is_read].astype(np.float64)
     agrees = top[:, is_read, 0] == final[is_read, 0]
     is_measured = np.isfinite(own).all(1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        skill = np.where(is_measured, 1 - own.sum(1) / room, np.nan)
+    # An output that is uniform everywhere leaves nothing to predict.
+    has_room = room > _LEAST_ROOM * n
+    skill = np.where(is_measured & has_room, 1 - own.sum(1) / (room if has_room else 1.0), np.nan)
     agreement = np.where(is_measured, agrees.mean(1), np.nan)
     for values in (skill, agreement):
         values.flags.writeable = False

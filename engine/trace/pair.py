@@ -70,12 +70,13 @@ def write_pair(pair: TracePair, path: Path, *, force: bool = False) -> Path:
     return store.write_datasets({"": root, **sides}, path, force=force)
 
 
-def read_pair(path: Path) -> TracePair:
+def read_pair(path: Path, *, max_cells: int | None = None) -> TracePair:
     """Return the pair at `path`; values of the traces are read when they are used.
 
-    Raises `TraceError` in one line, as `Trace.open` does for a trace.
+    max_cells: the work that it may make, see `Trace.open`. Raises `TraceError` in one line, as
+    `Trace.open` does for a trace.
     """
-    datasets = store.read_datasets(path, COMPARISON)
+    datasets = store.read_datasets(path, COMPARISON, max_cells=max_cells)
     root = datasets[""]
     names, aligned_by = root.attrs.get("names"), root.attrs.get("aligned_by")
     if not isinstance(names, list) or len(names) != 2 or not all(map(_is_name, names)):

@@ -26,12 +26,28 @@ from attentropy.engine.output.durable import write_durably
 from attentropy.engine.output.ownership import RUN_FORMAT, RUN_SUFFIX, is_own_run
 from attentropy.engine.output.place import Place, reserve
 from attentropy.engine.trace import store
+from attentropy.engine.trace.checks.files import list_folder
+from attentropy.engine.trace.checks.json_text import BadJson, parse_json
+from attentropy.engine.trace.checks.metadata import inspect
+from attentropy.engine.trace.checks.regular import read_regular
+from attentropy.engine.trace.checks.unreadable import UNREADABLE
+from attentropy.engine.trace.checks.unreadable import reason as reason_of
 from attentropy.engine.trace.chunk_files import (
     MAX_BYTES,
     read_facts,
     read_tensors,
     write_tensors,
 )
+from attentropy.engine.trace.finished_chunks import (
+    CHUNK,
+    RUN,
+    AnswerTokens,
+    answer_of,
+    commit_facts,
+    run_digest,
+    vocabulary_of,
+)
+from attentropy.engine.trace.schema import TRACE as TRACE_FORM
 from attentropy.engine.trace.text import count
 from attentropy.engine.trace.types import JsonObject
 
@@ -39,11 +55,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIX = RUN_SUFFIX
-ANSWER = "answer"  # the fact of a commit that names the generated tokens
 TRACE = "trace.zarr"  # the store within the folder
 
 _VERSION = 1
 _RUN = "run.json"
+_MAX_DEPTH = 10  # folders within folders: those of a trace, within the folder
+ANY_WORK = 2**62  # cells: a run goes on with arrays of any size
 
 _logger = logging.getLogger(__name__)
 
@@ -127,13 +144,16 @@ class PartialTrace:
             scratch.rename(self.folder)
 
     def run(self) -> JsonObject:
-        """Return the run as `begin` wrote it. Raises `TraceError` where it cannot be read."""
-        return _read_run(self.folder)
+        """Return the run as `begin` wrote it, which can be resumed.
+
+        Raises `TraceError` where the folder holds what no run writes.
+        """
+        return inspect_run(self.folder)
 
     def stopped(self, reason: str | None) -> None:
         """Write down why the run stopped, as far as the disk allows."""
         try:
-            _write_run(self.folder, self.run() | {"reason": reason})
+            _write_run(self.folder, _read_run(self.folder) | {"reason": reason})
         except (OSError, TraceError) as error:
             # The run is ending because of another error, which is the one to report.
             _logger.debug("the reason of an unfinished run was not written: %s", error)
@@ -144,7 +164,8 @@ class PartialTrace:
 
     def commit(self, chunk: int, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
         """Mark a chunk as finished by writing what the end of the run needs of it."""
-        write_tensors(self._file("commits", chunk), tensors, facts)
+        own = {RUN: run_digest(_read_run(self.folder)), CHUNK: str(chunk)}
+        write_tensors(self._file("commits", chunk), tensors, {**facts, **own})
         self._file("commits", chunk - 1, "sweeps").unlink(missing_ok=True)
 
     def read_commit(self, chunk: int) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -189,59 +210,65 @@ class PartialTrace:
 
 def read_progress(folder: Path) -> Progress:
     """Return how far the run in `folder` got. Raises `TraceError` where there is no run."""
-    run = _read_run(folder)
+    return _progress_of(folder, _read_run(folder))
+
+
+def _progress_of(folder: Path, run: JsonObject) -> Progress:
     tokens, chunk = run.get("tokens"), run.get("chunk")
     if type(tokens) is not int or type(chunk) is not int or min(tokens, chunk) < 1:
         raise TraceError(f"{folder.name}: run.json does not say how long the run is")
     chunks = -(-tokens // chunk)
     commits = answered = 0
-    while (file := folder / "commits" / f"{commits:06d}.safetensors").is_file():
+    for facts in commit_facts(folder, run):
         commits += 1
         if commits >= chunks:  # the last one may hold prompt and answer
-            answered += len(_answer_of(file).ids)
+            answered += len(answer_of(facts).ids)
     reason = run.get("reason")
     reason = strip_paths(" ".join(reason.split()))[:300] if isinstance(reason, str) else None
     done = min(tokens, min(commits, chunks) * chunk)
     return Progress(tokens, done, chunks, chunk, reason, commits, answered)
 
 
-@dataclass(frozen=True)
-class AnswerTokens:
-    """Ids, texts and roles of the answer's tokens that are finished, a value each per token."""
+def inspect_run(folder: Path) -> JsonObject:
+    """Return the run in a folder NAME.partial, after checking all that a run would use of it.
 
-    ids: list[int]
-    texts: list[str]
-    roles: list[str]
+    Raises `TraceError` where the folder holds links, pipes or devices, where its arrays are none
+    that a run makes, and where its commits cannot be read.
+    """
+    check_folder(folder)
+    run = _read_run(folder)
+    _progress_of(folder, run)
+    for facts in commit_facts(folder, run):
+        vocabulary_of(facts)
+    try:
+        inspect(folder / TRACE, TRACE_FORM, partial=True, max_cells=ANY_WORK)
+    except UNREADABLE as error:
+        raise TraceError(f"{folder.name}: not a readable trace ({reason_of(error)})") from error
+    return run
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `TraceError` for a folder with anything but files and folders in it."""
+    try:
+        list_folder(folder, _MAX_DEPTH)
+    except OSError as error:
+        raise TraceError(f"{folder.name}: cannot be read ({error.strerror})") from error
 
 
 def read_answer(folder: Path) -> AnswerTokens:
     """Return the answer's tokens that the finished chunks name."""
-    own = [_answer_of(file) for file in sorted((folder / "commits").glob("[0-9]*.safetensors"))]
+    own = [answer_of(facts) for facts in commit_facts(folder, _read_run(folder))]
     return AnswerTokens(
         [i for part in own for i in part.ids], [text for part in own for text in part.texts],
         [role for part in own for role in part.roles],
     )  # fmt: skip
 
 
-def _answer_of(commit: Path) -> AnswerTokens:
-    try:
-        answer = json.loads(read_facts(commit).get(ANSWER, "{}"))
-        ids = [int(i) for i in answer.get("ids", [])]
-        texts = [str(text) for text in answer.get("texts", [])]
-        roles = [str(role) for role in answer.get("roles", ["generated"] * len(ids))]
-        if not len(ids) == len(texts) == len(roles):
-            raise ValueError("as many texts and roles as ids")
-    except (ValueError, TypeError, AttributeError) as error:
-        raise TraceError(f"{commit.name}: the answer in it cannot be read") from error
-    return AnswerTokens(ids, texts, roles)
-
-
 def read_vocabulary(folder: Path) -> dict[int, str]:
     """Return the texts of the vocabulary entries that the finished chunks name."""
     entries: dict[int, str] = {}
-    for file in sorted((folder / "commits").glob("[0-9]*.safetensors")):
-        texts = json.loads(read_facts(file).get("vocabulary", "{}"))
-        entries |= {int(i): str(text) for i, text in texts.items()}
+    for facts in commit_facts(folder, _read_run(folder)):
+        entries |= vocabulary_of(facts)
     return entries
 
 
@@ -262,10 +289,8 @@ def first_difference(earlier: Any, later: Any, name: str = "") -> tuple[str, Any
 
 def _read_run(folder: Path) -> JsonObject:
     try:
-        if (folder / _RUN).stat().st_size > MAX_BYTES:
-            raise TraceError(f"{folder.name}: run.json is too large, so it was not opened")
-        run = json.loads((folder / _RUN).read_bytes())
-    except (OSError, ValueError) as error:
+        run = parse_json(read_regular(folder / _RUN, MAX_BYTES))
+    except (OSError, BadJson) as error:
         raise TraceError(f"{folder.name}: not an unfinished run (no readable run.json)") from error
     if not isinstance(run, dict) or run.get("format") != RUN_FORMAT:
         raise TraceError(f"{folder.name}: not an unfinished attentropy run")

@@ -127,20 +127,6 @@ COORDINATES: Schema = {
     "vocabulary_text": (("vocabulary",), "s"),
 }
 
-# Floats that no recording makes negative; the others are logarithms, and distances to keys that
-# may stand after their query.
-NEVER_NEGATIVE = frozenset(
-    (*(one.name for one in ATTENTION_STATISTICS if not one.is_signed and not one.is_key),
-     "window", "window_entropy", *(f"window{i}" for i in REQUESTED_WINDOWS), "map", "received",
-     "answer_attention", "sink_key_mass", "entropy_without_sinks",
-     "head_entropy", "head_sink", "head_local", "head_previous", "head_induction",
-     "uniform_sink", "uniform_local", "uniform_previous", "lens_entropy", "lens_kl",
-     "generated_entropy", "reference_entropy", "reference_entropy_without_sinks",
-     "reference_lens_entropy",
-     *(f"head_answer_{name}" for name in ANSWER_SCORES),
-     *(f"uniform_answer_{name}" for name in ("sink", "local", "previous")))
-)  # fmt: skip
-
 # Without these a trace is not a trace.
 REQUIRED = ("layer", "position", "token_ids", "token_text", "role")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from attentropy.engine.trace.audience import Audience, audience_of
 from attentropy.engine.trace.content_words import content_keys
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.derived import once_per_trace
@@ -20,36 +21,6 @@ SHARE = 0.2  # of a layer's attention, over the queries that see the key
 LEAST_QUERIES = 8
 LAYERS = 2  # in which a key has to be a sink for it to be named
 _TIMES_UNIFORM = 2  # at 8 tokens a uniform row gives the first key 0.34
-
-
-@dataclass(frozen=True)
-class Audience:
-    """What the queries of one layer see: how many see each key, and what a uniform row gives it.
-
-    queries: [key]; uniform: Σ 1 / visible over these queries, [key].
-    """
-
-    queries: Array
-    uniform: Array
-
-
-def audience_of(visible: Array, keys: int) -> Audience:
-    """Return what queries that see `visible` keys each see of `keys` keys, in causal order.
-
-    A query sees the last keys up to its own; one that sees more than there are before it sees the
-    first ones of all.
-    """
-    counts = np.asarray(visible, np.int64)
-    own = np.arange(counts.size)
-    first = np.maximum(own - counts + 1, 0)
-    stop = np.minimum(first + counts, keys)
-    queries, uniform = np.zeros((2, keys + 1))
-    np.add.at(queries, first, 1.0)
-    np.add.at(queries, stop, -1.0)
-    share = 1 / np.maximum(counts, 1)
-    np.add.at(uniform, first, share)
-    np.add.at(uniform, stop, -share)
-    return Audience(queries.cumsum()[:keys].round(), uniform.cumsum()[:keys])
 
 
 def least_share(audience: Audience, key: int) -> float:
@@ -77,7 +48,7 @@ def sinks_of_layer(received: Array, audience: Audience, is_possible: Array) -> t
     queries = audience.queries
     most = queries.max(initial=0)
     n = np.where(queries > 0, queries, np.nan)
-    share, uniform = received / n, audience.uniform / n
+    share, uniform = np.minimum(received / n, 1.0), audience.uniform / n
     with np.errstate(invalid="ignore"):
         is_sink = (share >= SHARE) & (share >= _TIMES_UNIFORM * uniform)
     is_sink &= is_possible & (queries >= max(LEAST_QUERIES, most / 10))

@@ -30,22 +30,25 @@ if TYPE_CHECKING:
 _LONG = dict.fromkeys(("query", "position", "window_query"), CHUNK_LENGTH)
 
 
-def read_datasets(path: Path, form: Form, *, partial: bool = False) -> dict[str, xr.Dataset]:
+def read_datasets(
+    path: Path, form: Form, *, partial: bool = False, max_cells: int | None = None
+) -> dict[str, xr.Dataset]:
     """Return the datasets in a Zarr v3 folder or zip; their arrays are read when they are used.
 
     The store's own is called "", those of its groups have the groups' names. form: what may be
-    there. partial: some chunks may be missing, and optional groups are left out. Raises
-    `TraceError` in one line.
+    there. partial: some chunks may be missing, and optional groups are left out. max_cells: the
+    work that the store may make, by default what one of its size does. Raises `TraceError` in one
+    line.
     """
     repair(path)
     if not path.exists():
         raise TraceError(f"no trace at {path.name!r}: no such file or folder")
     try:
-        contents = inspect(path, form, partial=partial)
-        return lazy.open_datasets(path, contents, partial=partial)
+        contents = inspect(path, form, partial=partial, max_cells=max_cells)
+        return lazy.open_datasets(contents, partial=partial)
     except TraceError:
         raise
-    except (*UNREADABLE, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise TraceError(f"{path.name}: not a readable trace ({reason(error)})") from error
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from attentropy.engine.arguments import read_bytes, read_count, read_torch_name
 from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.errors import AttentropyError, LensRefused, UsageError
+from attentropy.engine.keeping import on_failure
 from attentropy.engine.lens.head import find_lens
 from attentropy.engine.lens.lens import Lens
 from attentropy.engine.model.config import config_facts
@@ -147,9 +148,15 @@ def fit_lens(
             table.append(fit)
         facts = _facts(loaded, lens, windows, table)
         layers = len(decoder_layers(loaded.model))
-        translator = write_translator(
-            output, maps, kind="translator", layers=layers, facts=facts, force=force
-        )
+
+        def write(path: Path, *, force: bool = False) -> Translator:
+            return write_translator(
+                path, maps, kind="translator", layers=layers, facts=facts, force=force
+            )
+
+        then = "use it with: --lens-translator {}"
+        with on_failure("the lens", write, Path(output), ".lens.safetensors", then):
+            translator = write(Path(output), force=force)
         show("done", 1, 1)
         return translator
 

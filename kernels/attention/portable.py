@@ -36,11 +36,12 @@ def attention(
     """
     exact = torch.float64 if q.dtype == torch.float64 else torch.float32
     k, v = k.to(exact), v.to(exact)
+    result = None
     if cpu.supports(q, k, mask, stats, score):
         result = cpu.attention(
             q.to(exact), k, v, scale=score.scale, mask=mask, entropy="entropy" in stats
         )
-    else:
+    if result is None:
         result = _in_blocks(q, k, v, score, mask, stats)
     if sinks is not None:
         sink_prob = torch.sigmoid(sinks.to(exact)[None, :, None] - result["lse"])
@@ -53,9 +54,36 @@ def attention(
 def _in_blocks(
     q: Tensor, k: Tensor, v: Tensor, score: Score, mask: Mask, stats: tuple[str, ...]
 ) -> dict[str, Tensor]:
-    batch, heads, queries, _ = q.shape
+    result = _run_blocks(q, k, v, score, mask, stats, is_odd=False)
+    if _is_odd(result, stats):
+        result = _run_blocks(q, k, v, score, mask, stats, is_odd=True)
+    return result
+
+
+def _is_odd(result: dict[str, Tensor], stats: tuple[str, ...]) -> bool:
+    """Return whether 0 · NaN or 0 · inf may have reached a row that does not depend on it.
+
+    It never turns into a finite number, so finite results are right.
+    """
+    out, lse = result["out"], result["lse"]
+    if out.is_cuda and torch.cuda.is_current_stream_capturing():
+        return False  # a CUDA graph has no place for a look at the values
+    means = [result[name] for name in ("entropy", "varentropy") if name in stats]
+    if all(math.isfinite(float(x.sum())) for x in (out, *means)):
+        return False
+    is_poisoned = ~out.sum(-1).isfinite() & ~lse.isnan()
+    for mean in means:
+        is_poisoned |= mean.isnan() & lse.isfinite()
+    return bool(is_poisoned.any())
+
+
+def _run_blocks(
+    q: Tensor, k: Tensor, v: Tensor, score: Score, mask: Mask, stats: tuple[str, ...], *,
+    is_odd: bool,
+) -> dict[str, Tensor]:  # fmt: skip
+    batch, heads, queries, dim = q.shape
     kv_heads = k.shape[1]
-    group = heads // kv_heads
+    group = heads // max(1, kv_heads)
     exact = k.dtype
     if mask.key_starts is not None or mask.key_lengths is not None:
         v = v.masked_fill(mask.padding(v.device), 0.0)  # padding may be NaN, and 0 · NaN is NaN
@@ -64,11 +92,11 @@ def _in_blocks(
 
     def read_rows(first: int, last: int) -> dict[str, Tensor]:
         """Return statistics [B, Hq, rows] and output of the queries first … last − 1."""
-        block = q[:, :, first:last].to(exact).view(batch, kv_heads, group, last - first, -1)
+        block = q[:, :, first:last].to(exact).reshape(batch, kv_heads, group, last - first, dim)
         start, stop = mask.span(first, last)
         if start == stop:
             return _without_keys(block.flatten(1, 2)[..., 0], v.shape[-1], stats)
-        sums = _Sums(stats)
+        sums = _Sums(stats, is_odd)
         for left in range(start, stop, width):
             right = min(stop, left + width)
             sums.add(block, k, v, score, mask, (first, last), (left, right))
@@ -105,8 +133,9 @@ class _Sums:
     −δ, the sums become those of z + δ, so nothing large is ever subtracted.
     """
 
-    def __init__(self, stats: tuple[str, ...]) -> None:
+    def __init__(self, stats: tuple[str, ...], is_odd: bool) -> None:
         self.stats = stats
+        self.is_odd = is_odd  # whether NaN or inf needs care, which takes time
         self._m: Tensor | None = None  # before the first keys
         self._top: Tensor | None = None
         self._sums: dict[str, Tensor] = {}
@@ -134,7 +163,9 @@ class _Sums:
         p = z.exp()
         sums = {"l": p.sum(-1)}
         if {"entropy", "varentropy"} & set(self.stats):
-            if hidden is not None:
+            if self.is_odd:
+                z.masked_fill_(p == 0, 0.0)  # of a visible key, too
+            elif hidden is not None:
                 z.masked_fill_(hidden, 0.0)  # 0 · (−inf) is not 0
             pz = z * p
             sums["t"] = pz.sum(-1)
@@ -146,9 +177,12 @@ class _Sums:
             sums["distance"] = sums["l"] * (i - cols[0]) - p @ j
         if "sink_mass" in self.stats:
             sums["early"] = _early_mass(p, mask, cols)
-        batch, heads, group, length, width = p.shape
-        values = p.view(batch, heads, group * length, width) @ v[:, :, cols[0] : cols[1]]
-        sums["acc"] = values.view(batch, heads, group, length, -1)
+        values = v[:, :, cols[0] : cols[1]]
+        if self.is_odd:
+            visible = None if hidden is None else ~hidden
+            sums["acc"] = _weigh_odd(p, values, visible)
+        else:
+            sums["acc"] = _weigh(p, values)
         for name, part in sums.items():
             self._sums[name] = self._sums[name].add_(part) if name in self._sums else part
 
@@ -170,7 +204,8 @@ class _Sums:
     def _rescale(self, shift: Tensor) -> None:
         factor, sums = shift.exp(), self._sums
         if "u" in sums:
-            sums["u"] = factor * (sums["u"] + shift * (2 * sums["t"] + shift * sums["l"]))
+            near = shift.clamp_min(-1e4)  # below, the factor is 0 and the square may overflow
+            sums["u"] = factor * (sums["u"] + near * (2 * sums["t"] + near * sums["l"]))
         if "t" in sums:
             sums["t"] = factor * (sums["t"] + shift * sums["l"])
         sums["acc"] *= factor[..., None]
@@ -195,9 +230,31 @@ class _Sums:
         if "sink_mass" in self.stats:
             result["sink_mass"] = sums["early"] / l
         if self._top is not None:
-            result["top_key"] = self._top.to(torch.int32)
+            result["top_key"] = self._top.masked_fill(l.isnan(), -1).to(torch.int32)
         l = sums["l"].masked_fill(empty, 1.0)
-        return result | {"lse": self._m + l.log(), "out": sums["acc"] / l[..., None]}
+        out = sums["acc"] / l[..., None]
+        if self.is_odd:
+            out = out.masked_fill(empty[..., None], 0.0)
+        return result | {"lse": self._m + l.log(), "out": out}
+
+
+def _weigh(p: Tensor, v: Tensor) -> Tensor:
+    """Return p [B, Hkv, G, rows, cols] @ v [B, Hkv, cols, Dv], [B, Hkv, G, rows, Dv]."""
+    batch, heads, group, length, width = p.shape
+    out = p.reshape(batch, heads, group * length, width) @ v
+    return out.view(batch, heads, group, length, v.shape[-1])
+
+
+def _weigh_odd(p: Tensor, v: Tensor, visible: Tensor | None) -> Tensor:
+    """Return the same where v has NaN or inf: only a row that sees a key takes them from it."""
+    is_odd = ~v.isfinite().all(-1)  # [B, Hkv, cols]
+    out = _weigh(p, v.masked_fill(is_odd[..., None], 0.0))
+    for j in is_odd.flatten(0, 1).any(0).nonzero()[:, 0].tolist():
+        takes = is_odd[:, :, j, None, None]
+        if visible is not None:
+            takes = takes & visible[..., j]
+        out += torch.where(takes[..., None], p[..., j, None] * v[:, :, None, None, j], 0.0)
+    return out
 
 
 def _finite(m: Tensor) -> Tensor:

@@ -33,15 +33,25 @@ def choose(call: object, impl: str | None, tensor: Tensor, limit: str | None) ->
     return cast(Implementation, impl)
 
 
-def attention_limit(q: Tensor, other: Tensor, last_keys: Tensor | None) -> str | None:
-    """Return what the Triton kernels cannot take of these queries and keys or values, in words."""
+# What the Triton kernels multiply.
+_TYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def attention_limit(last_keys: Tensor | None, *tensors: Tensor) -> str | None:
+    """Return what the Triton kernels cannot take of these queries, keys and values, in words."""
     if last_keys is not None:
         return "last_keys"
-    if max(q.shape[-1], other.shape[-1]) > 256:
+    if max(tensor.shape[-1] for tensor in tensors) > 256:
         return "head sizes over 256"
-    if q.dtype == torch.float64:
-        return "float64"
-    return None
+    return _type_limit(*tensors)
+
+
+def _type_limit(*tensors: Tensor) -> str | None:
+    """Return which types of tensors the Triton kernels cannot multiply, in words."""
+    types = {tensor.dtype for tensor in tensors}
+    if others := sorted(str(dtype).removeprefix("torch.") for dtype in types - {*_TYPES}):
+        return others[0]
+    return "tensors of different types" if len(types) > 1 else None
 
 
 def vocabulary_limit(
@@ -50,11 +60,7 @@ def vocabulary_limit(
     """Return what the vocabulary's Triton kernel cannot take of these arguments, in words."""
     if top_k > 32:
         return "a top_k over 32"
-    if hidden.dtype == torch.float64:
-        return "float64"
-    if any(t is not None and t.dtype != hidden.dtype for t in (unembedding, final)):
-        return "tensors of different types"
-    return None
+    return _type_limit(*(tensor for tensor in (hidden, unembedding, final) if tensor is not None))
 
 
 @lru_cache(maxsize=1)

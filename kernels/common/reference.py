@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from attentropy.kernels.common.mask import Mask
-from attentropy.kernels.common.score import Score
+from attentropy.kernels.common.score import Score, repeat_heads
 
 
 def scores(q: Tensor, k: Tensor, *, score: Score, offset: int) -> Tensor:
     """Return s_ij after scale, softcap and ALiBi, [B, Hq, Nq, Nk] float64, every key visible."""
-    group = q.shape[1] // k.shape[1]
-    s = q.double() @ k.double().repeat_interleave(group, 1).transpose(-1, -2) * score.scale
+    s = q.double() @ repeat_heads(k.double(), q.shape[1]).transpose(-1, -2) * score.scale
     if score.softcap is not None:
         s = score.softcap * torch.tanh(s / score.softcap)
     if score.slopes is not None:
@@ -67,10 +66,13 @@ def attention(
     s = scores(q, k, score=score, offset=offset)
     pairs = visible(q.shape[0], mask).to(s.device).expand_as(s)
     s = s.masked_fill(~pairs, -math.inf)
-    lse = torch.logsumexp(s, -1)
-    has_key = pairs.any(-1)
-    p = torch.where(pairs, (s - lse[..., None]).exp(), 0.0)
-    log_p = torch.where(p > 0, s - lse[..., None], 0.0)
+    # A softmax over NaN or +inf is NaN; a score of −inf is a weight of 0.
+    is_wrong = (s.isnan() | (s == math.inf)).any(-1)
+    lse = torch.logsumexp(s, -1).masked_fill(is_wrong, math.nan)
+    has_key = lse != -math.inf
+    log_p = s - lse.masked_fill(~has_key, math.inf)[..., None]
+    p = torch.where(pairs, log_p.exp(), 0.0)
+    log_p = torch.where(p == 0, 0.0, log_p)
     entropy = -(p * log_p).sum(-1)
     i = torch.arange(q.shape[2], device=s.device)[:, None] + offset
     j = torch.arange(k.shape[2], device=s.device)[None, :]
@@ -80,22 +82,34 @@ def attention(
     early = (j >= first) & (j < first + 4)
     stats = {
         "entropy": entropy,
-        "max_prob": p.amax(-1),
+        "max_prob": p.amax(-1) if p.shape[-1] else p.sum(-1),
         "varentropy": (p * (log_p + entropy[..., None]) ** 2).sum(-1),
         "distance": (p * (i - j)).sum(-1),
         "sink_mass": (p * early).sum(-1),
     }
     stats = {name: torch.where(has_key, value, math.nan) for name, value in stats.items()}
-    stats["top_key"] = torch.where(has_key, s.argmax(-1), -1).int()
+    top = s.argmax(-1) if s.shape[-1] else torch.zeros_like(lse)
+    stats["top_key"] = torch.where(has_key & ~is_wrong, top, -1).int()
     stats["lse"] = lse
     weights = p
     if sinks is not None:
         sink = sinks.double()[None, :, None]
         stats["sink_prob"] = torch.sigmoid(sink - lse)
         weights = p * (1 - stats["sink_prob"])[..., None]
-    group = q.shape[1] // k.shape[1]
-    stats["out"] = weights @ v.double().repeat_interleave(group, 1)
+    stats["out"] = _weighted(
+        weights, repeat_heads(v.double(), q.shape[1]), pairs & has_key[..., None]
+    )
     return stats
+
+
+def _weighted(weights: Tensor, v: Tensor, pairs: Tensor) -> Tensor:
+    """Return Σ_j p_ij v_j over the keys j that a query sees: of others, 0 · NaN does not count."""
+    is_odd = ~v.isfinite().all(-1)  # [B, Hq, Nk]
+    out = weights @ v.masked_fill(is_odd[..., None], 0.0)
+    for j in is_odd.flatten(0, 1).any(0).nonzero()[:, 0].tolist():
+        term = weights[..., j, None] * v[:, :, None, j]
+        out += torch.where((pairs & is_odd[:, :, None])[..., j, None], term, 0.0)
+    return out
 
 
 def vocabulary(
@@ -119,15 +133,17 @@ def vocabulary(
         return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 
     logits = to_logits(hidden)
-    lse = torch.logsumexp(logits, -1)
+    is_wrong = (logits.isnan() | (logits == math.inf)).any(-1) | (logits == -math.inf).all(-1)
+    lse = torch.logsumexp(logits, -1).masked_fill(is_wrong, math.nan)
     log_p = logits - lse[:, None]
     p = log_p.exp()
-    ordered = logits.sort(dim=-1, descending=True, stable=True)
+    # Where a row has no order, all its logits count as equal.
+    ordered = logits.masked_fill(is_wrong[:, None], 0.0).sort(dim=-1, descending=True, stable=True)
     stats = {
-        "entropy": -torch.where(p > 0, p * log_p, 0.0).sum(-1),
+        "entropy": -torch.where(p == 0, 0.0, p * log_p).sum(-1),
         "lse": lse,
         "top_ids": ordered.indices[:, :top_k].int(),
-        "top_logprobs": ordered.values[:, :top_k] - lse[:, None],
+        "top_logprobs": log_p.gather(-1, ordered.indices[:, :top_k]),
     }
     if targets is not None:
         rank_of = ordered.indices.argsort(-1)
@@ -136,5 +152,6 @@ def vocabulary(
     if final is not None:
         log_f = to_logits(final).log_softmax(-1)
         f = log_f.exp()
-        stats["kl"] = torch.where(f > 0, f * (log_f - log_p), 0.0).sum(-1).clamp_min(0.0)
+        kl = torch.where(f == 0, 0.0, f * (log_f - log_p)).sum(-1)
+        stats["kl"] = (kl + 0 * lse).clamp_min(0.0)  # NaN where lse is, too
     return stats

@@ -42,3 +42,8 @@ class Score:
         if self.softcap is not None:
             s.div_(self.softcap).tanh_().mul_(self.softcap)
         return s
+
+
+def repeat_heads(x: Tensor, heads: int) -> Tensor:
+    """Return keys or values [B, Hkv, …] once per query head, [B, heads, …]."""
+    return x.repeat_interleave(heads // x.shape[1], 1) if heads else x[:, :0]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from attentropy.kernels.common.mask import Mask
-from attentropy.kernels.common.score import Score
+from attentropy.kernels.common.score import Score, repeat_heads
 
 _BLOCK = 2**19  # weights alive at once
 _QUERIES = 128
@@ -36,23 +36,27 @@ def window(
 ) -> Tensor:
     """Return p_ij = exp(s_ij − lse_i), or −p ln p, of a rectangle, [B, Hq, rows, cols]."""
     batch, heads, _, dim = q.shape
-    kv_heads = k.shape[1]
+    kv_heads, length = k.shape[1], rows[1] - rows[0]
+    groups = (batch, kv_heads, heads // max(1, kv_heads), length)
     dtype = _result_dtype(q)
-    part = q[:, :, rows[0] : rows[1]].to(dtype)
-    block = part.reshape(batch, kv_heads, heads // kv_heads, -1, dim)
+    block = q[:, :, rows[0] : rows[1]].to(dtype).reshape(*groups, dim)
     positions = (rows[0] + mask.query_offset, rows[1] + mask.query_offset)
     s = score.compute(block, k[:, :, cols[0] : cols[1]].to(dtype), positions, cols)
-    row_lse = lse[:, :, rows[0] : rows[1]].to(dtype).view(batch, kv_heads, heads // kv_heads, -1)
-    log_p = s.sub_(row_lse[..., None])
+    log_p = s.sub_(_base(lse[:, :, rows[0] : rows[1]].to(dtype)).reshape(groups)[..., None])
     if not mask.hides_none(rows, cols):
         hidden = ~mask.visible(rows, cols, s.device)[:, :, None]
         log_p.masked_fill_(hidden, -math.inf)
     if values == "entropy":
         p = log_p.exp()
-        p = torch.where(p > 0, -p * log_p, 0.0)
+        p = torch.where(p == 0, 0.0, -p * log_p)
     else:
         p = log_p.exp_()
-    return p.view(batch, heads, rows[1] - rows[0], cols[1] - cols[0])
+    return p.view(batch, heads, length, cols[1] - cols[0])
+
+
+def _base(lse: Tensor) -> Tensor:
+    """Return lse, but inf where a row sees no key: then all its weights are 0."""
+    return lse.masked_fill(lse == -math.inf, math.inf)
 
 
 def blocks(
@@ -83,13 +87,19 @@ def tile_mass(
     batch, heads, queries, _ = q.shape
     shape = (-(-queries // tile[0]), -(-k.shape[2] // tile[1]))
     total = lse.new_zeros(batch, 1 if mean else heads, *shape, dtype=_result_dtype(q))
+    has_nan = bool(lse.isnan().any())
     for rows, cols, p in blocks(q, k, lse, values, score, mask):
         part = p.mean(1, keepdim=True) if mean else p
-        if tile[0] > 1:  # a product sums the rows of each tile faster than index_add_ does
+        if tile[0] > 1:
             tile_row = torch.arange(*rows, device=p.device) // tile[0]
             top, bottom = rows[0] // tile[0], (rows[1] - 1) // tile[0] + 1
-            is_member = tile_row == torch.arange(top, bottom, device=p.device)[:, None]
-            part = is_member.to(part.dtype) @ part
+            if has_nan:  # in a product, 0 · NaN would reach the other tiles
+                part = part.new_zeros(*part.shape[:2], bottom - top, part.shape[3]).index_add_(
+                    2, tile_row - top, part
+                )
+            else:  # a product sums the rows of each tile faster than index_add_ does
+                is_member = tile_row == torch.arange(top, bottom, device=p.device)[:, None]
+                part = is_member.to(part.dtype) @ part
         else:
             top, bottom = rows
         left, right = cols[0] // tile[1], (cols[1] - 1) // tile[1] + 1
@@ -121,13 +131,13 @@ def at(q: Tensor, k: Tensor, lse: Tensor, keys: Tensor, score: Score, mask: Mask
     for first in range(0, queries if k.shape[2] else 0, 8 * _QUERIES):
         part = slice(first, first + 8 * _QUERIES)
         index = inside[:, None, part, None].expand(-1, kv_heads, -1, dim)
-        rows = k.gather(2, index).to(dtype).repeat_interleave(heads // kv_heads, 1)
+        rows = repeat_heads(k.gather(2, index).to(dtype), heads)
         s = (q[:, :, part].to(dtype) * rows).sum(-1) * score.scale
         position = torch.arange(queries, device=q.device)[part] + mask.query_offset
         score.cap(s)
         if score.slopes is not None:
             s -= score.slopes.to(dtype)[:, None] * (position - inside[:, None, part])
-        p = (s - lse[:, :, part].to(dtype)).exp()
+        p = (s - _base(lse[:, :, part].to(dtype))).exp()
         result[:, :, part] = torch.where(visible[:, None, part], p, 0.0)
     return result
 

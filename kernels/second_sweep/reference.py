@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -63,6 +65,7 @@ def recent(q: Tensor, k: Tensor, lse: Tensor, last: int, score: Score, mask: Mas
 def _weights(q: Tensor, k: Tensor, lse: Tensor, score: Score, mask: Mask, values: str) -> Tensor:
     """Return all weights, or −p ln p, [B, Hq, Nq, Nk] float64."""
     s = reference.scores(q, k, score=score, offset=mask.query_offset)
-    log_p = s - lse.double()[..., None]
+    base = lse.double().masked_fill(lse == -math.inf, math.inf)  # sees no key: weights of 0
+    log_p = s - base[..., None]
     p = torch.where(reference.visible(q.shape[0], mask).to(s.device), log_p.exp(), 0.0)
-    return torch.where(p > 0, -p * log_p, 0.0) if values == "entropy" else p
+    return torch.where(p == 0, 0.0, -p * log_p) if values == "entropy" else p

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
+from contextlib import nullcontext
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attentropy.engine.errors import AttentropyError, UsageError, install_command
-from attentropy.report.commands import output
+from attentropy.report.commands import keeping, output
 from attentropy.report.commands.bench_grid import grid_for, list_of, parse_heads, parse_mask
 from attentropy.report.commands.endings import PAGE_ENDINGS, RESULT_ENDINGS
 from attentropy.report.commands.examples import examples
@@ -130,17 +131,10 @@ def command(
         target = Path("bench.json")
     _check_targets(target, page, force=force, inputs=result_files, as_json=as_json)
     runs = [_read(path) for path in result_files] if result_files else [_measure(**options)]
-    if target is not None:
-        output.write_text(target, runs[0].to_json())
-    if page is not None:
-        from attentropy.report.bench.results_page import render
-
-        output.write_text(page, render(runs))
+    _write(runs, target, page, as_json=as_json, is_new=not result_files)
     if any(path is not None and output.is_standard_output(path) for path in (target, page)):
         return
     if as_json:
-        facts = [json.loads(results.to_json()) for results in runs]
-        click.echo(json.dumps(facts if len(facts) > 1 else facts[0]))
         return
     from attentropy.report.bench.terminal import show
 
@@ -170,6 +164,24 @@ def _check_targets(
             )  # fmt: skip
     if target is not None and target == page:
         raise UsageError("-o and --html both write to standard output; name a file in one of them")
+
+
+def _write(
+    runs: Sequence[Results], target: Path | None, page: Path | None, *, as_json: bool, is_new: bool
+) -> None:
+    """Write the results and their page, and print JSON; new results are kept if that fails."""
+    with keeping.results_on_failure(runs[0], target, page) if is_new else nullcontext():
+        if target is not None:
+            output.write_text(target, runs[0].to_json())
+    saved = target if target is not None and not output.is_standard_output(target) else None
+    with keeping.results_on_failure(runs[0], target, page, saved) if is_new else nullcontext():
+        if page is not None:
+            from attentropy.report.bench.results_page import render
+
+            output.write_text(page, render(runs))
+        if as_json:
+            facts = [json.loads(results.to_json()) for results in runs]
+            click.echo(json.dumps(facts if len(facts) > 1 else facts[0]))
 
 
 def _read(path: Path) -> Results:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from attentropy.report.commands import output
+from attentropy.report.commands import keeping, output
 from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS
 from attentropy.report.commands.examples import examples
-from attentropy.report.commands.page_options import page_options
+from attentropy.report.commands.page_options import max_cells_option, page_options
 
 _HELP = """\
 Compare two traces (`.zarr` or `.zarr.zip`), aligned by token, and show the difference, B minus
@@ -31,6 +31,7 @@ _EXAMPLES = examples(
     "writes the page to standard output.",
 )  # fmt: skip
 @page_options
+@max_cells_option
 @output.redact_option
 @output.force_option
 @output.json_option
@@ -41,6 +42,7 @@ def command(
     max_bytes: int,
     sections: tuple[str, ...],
     ranges: tuple[str, ...],
+    max_cells: int | None,
     redact_tokens: bool,
     force: bool,
     as_json: bool,
@@ -59,7 +61,8 @@ def command(
     from attentropy.report.drawing import render_page
     from attentropy.report.findings.compared import observe
 
-    difference = compare(Trace.open(a), Trace.open(b), (a.name, b.name), redact=redact_tokens)
+    sides = (Trace.open(path, max_cells=max_cells) for path in (a, b))
+    difference = compare(*sides, (a.name, b.name), redact=redact_tokens)
     if target.name.endswith(TRACE_ENDINGS):
         findings = observe(difference)
         difference.save(target, force=force)
@@ -67,7 +70,8 @@ def command(
         page, findings = render_page(
             difference, max_bytes=max_bytes, sections=sections, range=ranges
         )
-        output.write_text(target, page)
+        with keeping.trace_on_failure(difference, target, what="the comparison"):
+            output.write_text(target, page)
     facts: output.Facts = {
         "columns": int(difference.kind.size),
         "in_both": int(difference.both.sum()),

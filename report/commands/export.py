@@ -14,6 +14,7 @@ from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
 from attentropy.report.commands import output
 from attentropy.report.commands.endings import FIGURE_ENDINGS, FIGURE_FORMATS, stem
 from attentropy.report.commands.examples import examples
+from attentropy.report.commands.page_options import max_cells_option
 from attentropy.report.commands.segments import name_segments
 from attentropy.report.export.figure_names import FIGURES
 from attentropy.report.text import for_terminal
@@ -142,6 +143,7 @@ _EXAMPLES = examples(
     "--format", type=click.Choice(FIGURE_FORMATS),
     help="File format, for -o - or without -o.  [default: svg without -o]",
 )  # fmt: skip
+@max_cells_option
 @output.redact_option
 @output.force_option
 @output.json_option
@@ -152,6 +154,7 @@ def command(
     segments: str | None,
     target: Path | None,
     format: str | None,
+    max_cells: int | None,
     redact_tokens: bool,
     force: bool,
     as_json: bool,
@@ -171,7 +174,7 @@ def command(
     from attentropy.report.compare import stored
     from attentropy.report.export.export import export
 
-    trace = stored.open(path)
+    trace = stored.open(path, max_cells=max_cells)
     trace = trace if segments is None else name_segments(trace, segments)
     trace = stored.without_texts(trace) if redact_tokens else trace
     result = export(trace, figure, format, by=by, **choices)

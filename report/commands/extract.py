@@ -10,7 +10,7 @@ import click
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.output.ownership import RUN_SUFFIX
-from attentropy.report.commands import output
+from attentropy.report.commands import keeping, output
 from attentropy.report.commands.endings import TRACE_ENDINGS, refuse_store
 from attentropy.report.commands.examples import examples
 from attentropy.report.commands.extraction import extract_trace, inputs_of
@@ -76,7 +76,8 @@ def command(
 
         with output.scratch_folder(target) as folder:
             trace = redact(extract_trace(options, scratch=folder))
-            trace.save(target, force=force)
+            with keeping.trace_on_failure(trace, target):
+                trace.save(target, force=force)
     else:
         trace = extract_trace(
             options, output=target, force=force, resume=resume, keep_cache=keep_cache

@@ -23,8 +23,10 @@ from attentropy.report.commands.libraries import import_libraries
 from attentropy.report.commands.option_names import option_keys
 from attentropy.report.commands.options import info_options, run_option
 from attentropy.report.commands.output import Facts, answer_facts, json_line, size_of
+from attentropy.report.commands.page_options import max_cells_option
 from attentropy.report.commands.quantities import TokenCount
 from attentropy.report.commands.source_facts import source_counts
+from attentropy.report.commands.verified import print_verification
 from attentropy.report.text import for_terminal
 from attentropy.report.units import format_bytes
 
@@ -38,11 +40,13 @@ _HELP = """\
 Show versions, devices and the attention implementation of this machine. For a MODEL, show
 its architecture (only its configuration is loaded); with --tokens, the memory, time and disk
 space that a run takes (without MODEL: a run of the embedded model). For a TRACE (`.zarr`,
-`.zarr.zip`, `.partial`) or a saved comparison, show its contents."""
+`.zarr.zip`, `.partial`) or a saved comparison, show its contents; with --verify, check that
+each of its values is one that its definition allows (exit code 1 if one is not)."""
 _EXAMPLES = examples(
     "attentropy info",
     "attentropy info Qwen/Qwen3-0.6B --tokens 128k",
     "attentropy info trace.zarr.zip",
+    "attentropy info trace.zarr.zip --verify",
 )
 
 
@@ -55,20 +59,39 @@ _EXAMPLES = examples(
     "the options of extract below.",
 )  # fmt: skip
 @info_options
+@max_cells_option
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Check all values of a trace or a saved comparison, and name each that is impossible.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
-    subject: str | None, revision: str | None, tokens: int | None, as_json: bool, **options: Any
+    subject: str | None,
+    revision: str | None,
+    tokens: int | None,
+    max_cells: int | None,
+    verify: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Print facts about this machine, a model or a trace."""
     has_options = any(value not in (None, ()) for value in options.values())
     if has_options and tokens is None:
         raise UsageError("these options need a prompt length; add --tokens N")
+    if max_cells is not None and not (subject and _is_store(subject)):
+        raise UsageError("--max-cells applies to a trace")
+    if verify:
+        if subject is None or tokens is not None or not _is_store(subject):
+            raise UsageError("--verify applies to a trace or a saved comparison")
+        print_verification(Path(subject), max_cells, as_json=as_json)
+        return
     if subject is None and tokens is None:
         facts = _machine_facts()
     elif subject is not None and _is_store(subject):
         if tokens is not None:
             raise UsageError("--tokens applies to a model; a trace has its own token count")
-        facts = _store_facts(Path(subject))
+        facts = _store_facts(Path(subject), max_cells)
     else:
         import_libraries("describing a model", "torch", "transformers")
         from attentropy.engine.cost.predict import describe
@@ -114,6 +137,7 @@ def _machine_facts() -> Facts:
     if find_spec("torch") is None or find_spec("transformers") is None:
         facts["run"] = f"render and info only; to run models: {install_command('extract')}"
         return facts
+    import_libraries("describing the machine", "torch")
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -133,13 +157,13 @@ def _cpu(threads: int) -> str:
     return f"cpu ({threads} thread{'s' * (threads != 1)})"
 
 
-def _store_facts(path: Path) -> Facts:
+def _store_facts(path: Path, max_cells: int | None) -> Facts:
     """Return what a trace or a saved comparison contains."""
     from attentropy.report.compare import stored
     from attentropy.report.compare.difference import Difference
 
     partial = path.name.endswith(".partial")
-    trace = stored.open(path, partial=partial)
+    trace = stored.open(path, partial=partial, max_cells=max_cells)
     size = format_bytes(size_of(path))
     if isinstance(trace, Difference):
         return _comparison_facts(path.name, size, trace)

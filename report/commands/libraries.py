@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from attentropy.engine.errors import AttentropyError, install_command
+from attentropy.engine import failures
+from attentropy.engine.errors import AttentropyError, UsageError, install_command
 
 
 def import_libraries(purpose: str, *names: str, extra: str = "extract") -> None:
@@ -13,6 +14,8 @@ def import_libraries(purpose: str, *names: str, extra: str = "extract") -> None:
     Raises `AttentropyError`, which says that `purpose` needs the one that is missing and how the
     package's `extra` installs it.
     """
+    if failures.is_folder_gone():  # torch ends the process there
+        raise UsageError("the current folder no longer exists; change to another one")
     try:
         for name in names:
             import_module(name)

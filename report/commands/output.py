@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shlex
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from attentropy.engine.errors import UsageError
 from attentropy.engine.output import place
 from attentropy.engine.output.check import check_apart
 from attentropy.engine.trace.bidi import isolated
+from attentropy.report import streams
 from attentropy.report.commands.endings import (
     PAGE_ENDINGS,
     TRACE_ENDINGS,
@@ -87,6 +87,8 @@ def _check_standard_output(endings: tuple[str, ...], *, as_json: bool) -> None:
         raise UsageError(
             "a trace cannot be written to standard output; name it NAME.zarr or NAME.zarr.zip"
         )
+    if streams.is_output_closed():
+        raise UsageError("standard output is closed; name a file with -o")
     if as_json:
         raise UsageError("-o - and --json both write to standard output; leave one of them out")
 
@@ -99,8 +101,7 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace `path` by `data` in one step; `-` is standard output."""
     if is_standard_output(path):
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        streams.write_bytes(data)
         return
     with place.reserve(path, force=True) as here:
         here.write(data)
@@ -201,11 +202,11 @@ def print_findings(findings: Iterable[Observation], target: Path) -> None:
 def json_line(facts: Facts) -> str:
     """Return one JSON object that is safe to print on a terminal.
 
-    Characters that could move the cursor or reverse the text are written as \\u…, and a number that
-    is not finite becomes null.
+    Characters that could move the cursor or reverse the text, or that standard output lacks, are
+    written as \\u…, and a number that is not finite becomes null.
     """
     text = json.dumps(_finite(facts), ensure_ascii=False, allow_nan=False)
-    return "".join(c if for_terminal(c) == c else _escape(c) for c in text)
+    return "".join(c if _is_plain(c) else _escape(c) for c in text)
 
 
 def _finite(value: Any) -> Any:
@@ -215,6 +216,11 @@ def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _finite(item) for key, item in value.items()}
     return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _is_plain(character: str) -> bool:
+    own = streams.encoding_of_output()
+    return for_terminal(character) == character == streams.showable(character, own)
 
 
 def _escape(character: str) -> str:

@@ -39,16 +39,28 @@ _REFERENCE = click.option(
 )  # fmt: skip
 
 
+_MAX_CELLS = click.option(
+    "--max-cells", type=click.IntRange(1), metavar="N",
+    help="Open a trace that claims up to N cells (numbers to read and draw).  [default: 64 million "
+    "and what the size of the file pays for]",
+)  # fmt: skip
+
+
+def max_cells_option(function: F) -> F:
+    """Add the option that allows a trace more work than one of its size makes."""
+    return _MAX_CELLS(function)
+
+
 def reference_option(function: F) -> F:
     """Add the option that names other traces of the same model."""
     return _REFERENCE(function)
 
 
-def open_references(paths: Sequence[str]) -> list[Trace]:
+def open_references(paths: Sequence[str], max_cells: int | None) -> list[Trace]:
     """Return the traces at `paths`. Raises `TraceError` for what is none."""
     from attentropy.engine.trace.dataset import Trace
 
-    return [Trace.open(path) for path in paths]
+    return [Trace.open(path, max_cells=max_cells) for path in paths]
 
 
 def page_options(function: F) -> F:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attentropy.report.commands import output
+from attentropy.report.commands import keeping, output
 from attentropy.report.commands.arguments import run_arguments
 from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS, refuse_store
 from attentropy.report.commands.examples import examples
@@ -79,11 +79,14 @@ def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> 
         with show_progress() as progress:
             trace = profile(**arguments, progress=progress, scratch=folder)
         print_notes(trace)
-        if target is not None:
-            _write(trace, target, force=force)
+        with keeping.trace_on_failure(trace, target or Path("profile")):
+            if target is not None:
+                _write(trace, target, force=force)
+            elif as_json:
+                click.echo(output.json_line(trace.attrs["profile"]))
         if as_json:
-            path = {"path": str(target)} if target is not None else {}
-            click.echo(output.json_line(path | trace.attrs["profile"]))
+            if target is not None:
+                click.echo(output.json_line({"path": str(target)} | trace.attrs["profile"]))
             return
         assert target is not None  # profile.html where nothing is named
         if output.is_standard_output(target):

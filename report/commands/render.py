@@ -10,7 +10,12 @@ import click
 from attentropy.report.commands import output
 from attentropy.report.commands.endings import PAGE_ENDINGS, stem
 from attentropy.report.commands.examples import examples
-from attentropy.report.commands.page_options import open_references, page_options, reference_option
+from attentropy.report.commands.page_options import (
+    max_cells_option,
+    open_references,
+    page_options,
+    reference_option,
+)
 from attentropy.report.commands.segments import name_segments
 
 _HELP = """\
@@ -36,6 +41,7 @@ _EXAMPLES = examples(
 @click.option("--partial", is_flag=True, help="Render the .partial folder of an unfinished run.")
 @page_options
 @reference_option
+@max_cells_option
 @output.redact_option
 @output.force_option
 @output.json_option
@@ -48,6 +54,7 @@ def command(
     sections: tuple[str, ...],
     ranges: tuple[str, ...],
     reference: tuple[str, ...],
+    max_cells: int | None,
     redact_tokens: bool,
     force: bool,
     as_json: bool,
@@ -64,12 +71,12 @@ def command(
     from attentropy.report.compare import stored
     from attentropy.report.drawing import render_page
 
-    trace = stored.open(path, partial=partial)
+    trace = stored.open(path, partial=partial, max_cells=max_cells)
     trace = trace if segments is None else name_segments(trace, segments)
     trace = stored.without_texts(trace) if redact_tokens else trace
     page, findings = render_page(
         trace, max_bytes=max_bytes, sections=sections, range=ranges,
-        reference=open_references(reference),
+        reference=open_references(reference, max_cells),
     )  # fmt: skip
     output.write_text(target, page)
     facts = output.finding_facts(trace, findings)

@@ -8,12 +8,17 @@ from typing import Any
 
 import click
 
-from attentropy.report.commands import output
+from attentropy.report.commands import keeping, output
 from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS, refuse_store
 from attentropy.report.commands.examples import examples
 from attentropy.report.commands.extraction import extract_trace, inputs_of
 from attentropy.report.commands.options import run_options
-from attentropy.report.commands.page_options import open_references, page_options, reference_option
+from attentropy.report.commands.page_options import (
+    max_cells_option,
+    open_references,
+    page_options,
+    reference_option,
+)
 from attentropy.report.commands.source_facts import source_facts
 from attentropy.report.text import for_terminal
 
@@ -31,6 +36,7 @@ _EXAMPLES = examples(
 @run_options
 @page_options
 @reference_option
+@max_cells_option
 @click.option(
     "-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True,
     help="Output file; - writes to standard output.",
@@ -54,6 +60,7 @@ def command(
     sections: tuple[str, ...],
     ranges: tuple[str, ...],
     reference: tuple[str, ...],
+    max_cells: int | None,
     **options: Any,
 ) -> None:
     """Run the model and write the page."""
@@ -71,7 +78,7 @@ def command(
     )  # fmt: skip
     if save_trace is not None:
         output.reserve(save_trace, force=force, inputs=inputs, endings=TRACE_ENDINGS)
-    references = open_references(reference)
+    references = open_references(reference, max_cells)
     with output.scratch_folder(target) as folder:
         if save_trace is None or redact_tokens:
             trace = extract_trace(options, scratch=folder)
@@ -82,11 +89,14 @@ def command(
 
             trace = redact(trace)
             if save_trace is not None:
-                trace.save(save_trace, force=force)
-        page, findings = render_page(
-            trace, max_bytes=max_bytes, sections=sections, range=ranges, reference=references
-        )
-        output.write_text(target, page)
+                with keeping.trace_on_failure(trace, target):
+                    trace.save(save_trace, force=force)
+        scratch = None if redact_tokens else folder
+        with keeping.trace_on_failure(trace, target, save_trace, scratch=scratch):
+            page, findings = render_page(
+                trace, max_bytes=max_bytes, sections=sections, range=ranges, reference=references
+            )
+            output.write_text(target, page)
         facts = {
             "tokens": trace.prompt_tokens,
             **output.answer_facts(trace),

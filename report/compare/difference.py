@@ -18,11 +18,13 @@ from xarray.core import indexing
 from attentropy.engine.errors import AttentropyError, TraceError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.pair import Alignment, TracePair, read_pair, write_pair
+from attentropy.engine.trace.ranges import of_difference
 from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.redaction import redact_together
 from attentropy.engine.trace.schema import COMPARISON
 from attentropy.engine.trace.statistics import TOP_KEY_WITHOUT_SINKS, is_key
 from attentropy.engine.trace.text import count
+from attentropy.engine.trace.verify import Verification, verified, verify_dataset
 from attentropy.report.compare.columns import (
     OnColumns,
     aligned,
@@ -77,12 +79,16 @@ class Difference(Trace):
         super().__init__(subtracted(self))
 
     @classmethod
-    def open(cls, path: str | Path, *, partial: bool = False) -> Difference:
+    def open(
+        cls, path: str | Path, *, partial: bool = False, max_cells: int | None = None
+    ) -> Difference:
         """Open a saved comparison; values are read from disk when they are used.
 
         Args:
             path: A `.zarr` folder or a `.zarr.zip` file.
             partial: Must be false: a comparison is never unfinished.
+            max_cells: The work that the comparison may make, for one that you trust; see
+                `Trace.open`.
 
         Returns:
             The difference.
@@ -93,7 +99,7 @@ class Difference(Trace):
         path = Path(path)
         if partial:
             raise TraceError(f"{path.name}: a comparison cannot be opened with `partial=True`")
-        pair = read_pair(path)
+        pair = read_pair(path, max_cells=max_cells)
         try:
             check_alignment(pair.a, pair.b, pair.alignment)
             return cls(pair.a, pair.b, pair.names, alignment=pair.alignment)
@@ -125,6 +131,14 @@ class Difference(Trace):
         if is_redacted(self.a):
             return self
         return Difference(self.a, self.b, self.names, redact=True, alignment=self._alignment)
+
+    def verify(self) -> Verification:
+        """Check every value of both traces, and every difference, as `Trace.verify` does."""
+        facts = [trace.attrs.get("model") or {} for trace in self.traces]
+        sizes = [one.get("vocabulary") or 0 for one in facts]
+        attrs = {"model": {"vocabulary": max(sizes) if all(sizes) else None}, "redacted": True}
+        own = verify_dataset(self.dataset, "B - A of ", of_difference, attrs)
+        return verified(self.a, "a/") + verified(self.b, "b/") + own
 
     def __repr__(self) -> str:
         layers, many = self.dataset.sizes["layer"], count(int(self.both.sum()), "token")

@@ -10,12 +10,15 @@ from attentropy.engine.trace.redaction import redact
 from attentropy.report.compare.difference import Difference
 
 
-def open(path: str | Path, *, partial: bool = False) -> Trace | Difference:
+def open(
+    path: str | Path, *, partial: bool = False, max_cells: int | None = None
+) -> Trace | Difference:
     """Open a trace or a saved comparison; values are read from disk when they are used.
 
     Args:
         path: A `.zarr` folder or a `.zarr.zip` file.
         partial: Open an unfinished trace, a `.partial` folder.
+        max_cells: The work that the store may make, for one that you trust; see `Trace.open`.
 
     Returns:
         The `Trace`, or the `Difference` for a comparison that `difference.save` wrote.
@@ -31,9 +34,9 @@ def open(path: str | Path, *, partial: bool = False) -> Trace | Difference:
         (8, 4, 19)
     """
     try:
-        return Trace.open(path, partial=partial)
+        return Trace.open(path, partial=partial, max_cells=max_cells)
     except OtherFormat:
-        return Difference.open(path)
+        return Difference.open(path, max_cells=max_cells)
 
 
 def without_texts(trace: Trace) -> Trace:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from altair.utils.schemapi import debug_mode
 
 from attentropy.engine.trace.dataset import Trace
@@ -29,6 +28,7 @@ from attentropy.report.findings.highlights import absent, highlights
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read import views
+from attentropy.report.read.attention_layers import recorded_heads
 from attentropy.report.read.cells import answer_token
 from attentropy.report.read.maps import has_map, score_names, window_names
 from attentropy.report.read.opening_map import opening_map
@@ -117,14 +117,13 @@ def _axes(trace: Trace, subject: Subject) -> Axes:
     """Read what the figure's rows and columns are."""
     rows = tuple(str(int(layer)) for layer in trace["layer"])
     notes = trace["attention_note"] if "attention_note" in trace else [""] * len(rows)
-    counts = trace["heads"] if "heads" in trace else np.zeros(len(rows), int)
     heads = tuple(int(head) for head in trace["head"]) if "head" in trace else ()
     return Axes(
         positions=trace.dataset.sizes["position"],
         prompt=trace.prompt_tokens,
         layers=rows,
         heads=heads,
-        head_counts=tuple(min(int(count), len(heads)) for count in counts),
+        head_counts=tuple(len(recorded_heads(trace, i)) for i in range(len(rows))),
         attention_notes=tuple(for_sentence(str(note), 300) for note in notes),
         visible=visible_keys(trace),
         side_visible=subject.side_visible(),
@@ -172,8 +171,7 @@ def _head_grid(trace: Trace) -> HeadGrid:
     roles = head_roles(trace)
     kinds = [(kind, int((roles.kinds == i).sum())) for i, kind in enumerate(KINDS) if kind]
     is_pictured = "thumbnail" in trace
-    counts = np.minimum(trace["heads"], len(heads)) if "heads" in trace else [len(heads)]
-    total = int(np.sum(counts))
+    total = sum(len(recorded_heads(trace, i)) for i in range(trace.dataset.sizes["layer"]))
     others = total - sum(number for _, number in kinds)
     if others < total:
         kinds.append(("other", others))

@@ -20,6 +20,7 @@ from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.head_roles import head_columns
 from attentropy.report.findings.highlights import absent, highlights, section_of
 from attentropy.report.findings.scored_heads import HeadFact, model_heads
+from attentropy.report.read.attention_layers import layers_without_attention
 from attentropy.report.read.curves import Curve, attention_curves, difference_curves, lens_curves
 from attentropy.report.read.maps import LONG, first_layer, has_map, score_names
 from attentropy.report.read.opening_map import opening_map
@@ -85,6 +86,7 @@ _LOOK = {
     ),
     "provenance": "What this page was made from. The same trace and version give the same bytes.",
 }
+_NO_SKILL = "Lens skill: not measured; it needs the residual stream after the model's last layer."
 
 
 @dataclass(frozen=True)
@@ -205,13 +207,9 @@ def _lens(trace: Trace, rows: Sequence[str]) -> Section:
     """Return the section of the lens: its curves and their table."""
     curves = lens_curves(trace)
     title = f"Logit lens by layer, over all {_prompt(trace)}positions read"
-    note = ""
-    if curves and all(curve.name != "lens_skill" for curve in curves):
-        note = (
-            "Lens skill: not measured; it needs the residual stream after the model's last layer."
-        )
     own = _curve_table("lens", title, curves, rows)
-    return Section("lens", _by_name("lens", curves), own, note=note)
+    has_skill = not curves or any(curve.name == "lens_skill" for curve in curves)
+    return Section("lens", _by_name("lens", curves), own, note="" if has_skill else _NO_SKILL)
 
 
 def _attention(
@@ -224,7 +222,8 @@ def _attention(
     if attention is not None and attention.mean.shape[1] > LONG:
         layer = first_layer(attention)
         own["spread"] = tables.of_spread(trace, attention, layer, rows[layer])
-    return Section("attention", _by_name("attention", curves), own)
+    why = layers_without_attention(trace) if curves else ""
+    return Section("attention", _by_name("attention", curves), own, note=why)
 
 
 def _prompt(trace: Trace) -> str:

@@ -28,6 +28,7 @@ from attentropy.report.figures.placement import (
 from attentropy.report.figures.sizes import CELL_MARGIN, Size, fit_to_width
 from attentropy.report.figures.specification import Row, Rows, VegaLite
 from attentropy.report.findings.observations import observe
+from attentropy.report.read.attention_layers import attention_entry
 from attentropy.report.read.top_keys import hidden_keys, leaves_sinks_out
 
 _COMPARED = {
@@ -56,7 +57,9 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
     size = fit_to_width(len(rows.labels), pixels)
     placement = _placement(shown, choices, size.columns)
     # The row of the inset's weights: the chosen layer, or the first row where a row is a head.
-    row = choices.layer if choices.layer is not None and rows.title == "layer" else 0
+    row = 0
+    if choices.figure == "attention" and rows.title == "layer":
+        row = attention_entry(trace, choices.layer, choices.head)
     entry, head = rows.cells[row]
     inset = None
     if choices.figure == "attention":

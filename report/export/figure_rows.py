@@ -12,6 +12,7 @@ from attentropy.report.compare.difference import Difference
 from attentropy.report.export.choices import ExportChoices, head_index
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read import views
+from attentropy.report.read.attention_layers import recorded_heads, require_attention
 from attentropy.report.read.plane_statistics import PlaneStatistic
 from attentropy.report.read.readability import ENTROPY_LIKE, readability
 from attentropy.report.read.top_keys import top_keys
@@ -163,11 +164,10 @@ def _heads_of_layer(
     trace: Trace, entry: int, stat: str
 ) -> tuple[list[tuple[int, int]], list[str], np.ndarray]:
     """Return the indices, the labels and the values of one layer's heads."""
-    names = trace["head"]
-    count = min(int(trace["heads"][entry]), len(names)) if "heads" in trace else len(names)
-    values = planes.read_layer(trace, stat, entry, slice(count)).astype(np.float32)
-    labels = [head_name(int(name)) for name in names[:count]]
-    return [(entry, index) for index in range(count)], labels, values
+    require_attention(trace, entry)
+    heads = recorded_heads(trace, entry)
+    values = planes.read_layer(trace, stat, entry, slice(len(heads))).astype(np.float32)
+    return [(entry, index) for index in range(len(heads))], [head_name(h) for h in heads], values
 
 
 def head_name(head: int) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from attentropy.report import vega
 from attentropy.report.figures.specification import FONT
 
 _SIGNS = "→−≥≤≠⏎␣⍽␍⇥"
@@ -69,12 +70,10 @@ def styled_widths(texts: Iterable[str], *, is_bold: bool, has_signs: bool) -> di
 
 
 def _measured(texts: list[str], font: str, *, is_bold: bool = False) -> dict[str, float]:
-    import vl_convert
-
     if not texts:
         return {}
     rows = [{"text": text, "font": font} for text in texts]
-    scene = vl_convert.vega_to_scenegraph(_ruler(rows, is_bold=is_bold))
+    scene = vega.scenegraph(_ruler(rows, is_bold=is_bold))
     measured = next(_widths_of_bars(scene), [])
     return {text: width / _MEASURED for text, width in zip(texts, measured, strict=True)}
 

@@ -10,6 +10,7 @@ from functools import partial
 from html import escape
 
 from attentropy.engine.errors import AttentropyError
+from attentropy.report import vega
 from attentropy.report.export.pdf import normalize_pdf
 from attentropy.report.images import png_chunk
 
@@ -42,11 +43,9 @@ def svg(picture: str, width: float, title: str, caption: str) -> bytes:
 
 def png(picture: str, width: float, dpi: int, title: str, caption: str) -> bytes:
     """Return a PNG of `width` millimetres at `dpi` pixels per inch, which the file records."""
-    import vl_convert
-
     # The converter scales to whole pixels and rounds half a pixel down.
     across = max(1, round(width / _MM * dpi))
-    image = vl_convert.svg_to_png(picture, scale=across / pixels(picture)[0], ppi=72)
+    image = vega.to_png(picture, across / pixels(picture)[0], 72)
     resolution = struct.pack(">IIB", *[round(dpi / _MM * 1000)] * 2, 1)
     chunks = [png_chunk(b"pHYs", resolution)]
     for key, text in (("Title", title), ("Description", caption)):
@@ -86,12 +85,10 @@ def pdf(picture: str, width: float, title: str, caption: str) -> bytes:
 
 def _convert_to_pdf(picture: str) -> bytes | None:
     """Return the PDF; None if a font cannot be embedded."""
-    import vl_convert
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            document: bytes = vl_convert.svg_to_pdf(picture)
+            document = vega.to_pdf(picture)
         except RuntimeError:
             _LOG.debug("the converter makes no PDF of this picture", exc_info=True)
             return None

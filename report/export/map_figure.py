@@ -23,6 +23,7 @@ from attentropy.report.figures.tilemap_data import (
     tiles_of,
 )
 from attentropy.report.findings.single import observe
+from attentropy.report.read.attention_layers import attention_entry
 from attentropy.report.read.maps import has_map, window_names
 from attentropy.report.read.visible import is_causal
 
@@ -42,7 +43,7 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
         UsageError: a section of a prompt whose map is shown without a magnified region.
         AttentropyError: the trace has no map.
     """
-    entry = choices.layer or 0
+    entry = attention_entry(trace, choices.layer, choices.head)
     if has_map(trace):
         return _plan_tiles(trace, choices, entry, pixels)
     if "window" in trace and trace.dataset.sizes["window_query"] > 1:

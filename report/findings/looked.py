@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from attentropy.engine.trace.audience import audience_of
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.derived import once_per_trace
-from attentropy.engine.trace.sink_keys import audience_of
 from attentropy.report.findings.finding import Observation, head_label, quoted
 from attentropy.report.read.answer_words import read_answer
 from attentropy.report.read.looked_at import holds_row, telling_row, word_text, words_before

@@ -140,6 +140,8 @@ def observe_rehearsal(trace: Trace) -> Observation:
     is_read = np.zeros((0, 0), bool)
     if "lens_entropy" in trace:
         is_read = np.isfinite(trace.lens("lens_entropy")[:, trace.dummy_positions()])
+        if "rehearsal" in trace:
+            is_read |= np.isfinite(trace.lens("rehearsal")[:, trace.dummy_positions()])
     if best is None:
         text = f"Rehearsal was not measured: {_no_rehearsal(trace, is_read)}."
         return Observation(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from attentropy.engine.trace.audience import audience_of
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.sink_keys import (
     LAYERS,
     LEAST_QUERIES,
     SinkKeys,
-    audience_of,
     least_share,
     sink_keys,
 )

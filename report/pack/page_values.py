@@ -30,6 +30,7 @@ class FirstValues(AtLength):
     vocabulary: Dictionary
     later: bool
     offered: dict[str, list[str]]
+    windowCount: int
 
 
 class LaterValues(AtLength):
@@ -87,5 +88,6 @@ def _parted(
         "vocabulary": values.vocabulary,
         "later": later is not None,
         "offered": offered,
+        "windowCount": len(values.at_length["windows"]),
     }
     return first, later

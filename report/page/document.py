@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from attentropy.report import palette
+from attentropy.report import palette, vega
 from attentropy.report.content.directions import direction, direction_groups, runs
 from attentropy.report.images import data_uri
 from attentropy.report.units import glue
@@ -19,7 +20,7 @@ from attentropy.report.units import glue
 # The files of the style, in the order in which the page has them.
 _STYLES = (
     "base", "header", "layout", "text", "sources", "figure", "grid", "details", "explore",
-    "findings", "profile", "terms", "compare", "narrow", "print",
+    "findings", "profile", "terms", "compare", "narrow", "contrast", "print",
 )  # fmt: skip
 
 
@@ -49,9 +50,25 @@ def template_text(name: str) -> str:
     return loader.get_source(templates(), name)[0]
 
 
+def without_comments(script: str) -> str:
+    """Return the text of a script without the lines that are a comment."""
+    return _COMMENT_LINE.sub("", script)
+
+
+_COMMENT_LINE = re.compile(r"^ *//[^\n]*\n", re.MULTILINE)
+_STYLE_COMMENT = re.compile(r"/\*.*?\*/\n?", re.DOTALL)
+
+
 def style_text() -> str:
     """Return the style of all pages."""
     return "".join(template_text(f"style/{name}.css") for name in _STYLES)
+
+
+def opening_script() -> str:
+    """Return the script that runs before the page's content, with the style of the live page."""
+    style = _STYLE_COMMENT.sub("", template_text("style/live.css"))
+    script = without_comments(template_text("script/shell/opening.js"))
+    return script.replace("LIVE_STYLE", json.dumps(style))
 
 
 def security_policy(style: str, *scripts_allowed: str) -> str:
@@ -90,9 +107,7 @@ def draw_still(chart: dict[str, Any]) -> Still:
 
 def draw_svg(chart: dict[str, Any]) -> str:
     """Draw the chart as a compact SVG, with the same bytes each time."""
-    import vl_convert
-
-    image = vl_convert.vegalite_to_svg(chart)
+    image = vega.to_svg(chart)
     # The library numbers clips over all pictures of a process: number those of this picture.
     order: dict[str, str] = {}
     image = re.sub(

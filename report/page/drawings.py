@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from attentropy.report import vega
 from attentropy.report.content.profile_words import Chart
 from attentropy.report.content.report import ChartsByWidth, Report
 from attentropy.report.content.sections import Section
@@ -44,15 +45,13 @@ def specifications(charts: Mapping[str, ChartsByWidth]) -> dict[str, dict[str, s
 
 def _specification(chart: Chart) -> str:
     """Return the Vega specification; it takes its pictures from the script's canvases."""
-    import vl_convert
-
-    vega: dict[str, Any] = vl_convert.vegalite_to_vega(chart)
-    for dataset in vega["data"]:
+    specification = vega.to_vega(chart)
+    for dataset in specification["data"]:
         if dataset["name"] in _FILLED:
             dataset["values"] = []
-    _let_canvases_in(vega)
-    _let_widths_follow(vega)
-    return deflate(json.dumps(vega, separators=(",", ":"), sort_keys=True).encode())
+    _let_canvases_in(specification)
+    _let_widths_follow(specification)
+    return deflate(json.dumps(specification, separators=(",", ":"), sort_keys=True).encode())
 
 
 def _let_canvases_in(group: dict[str, Any]) -> None:
@@ -67,13 +66,13 @@ def _let_canvases_in(group: dict[str, Any]) -> None:
         _let_canvases_in(mark)
 
 
-def _let_widths_follow(vega: dict[str, Any]) -> None:
+def _let_widths_follow(specification: dict[str, Any]) -> None:
     """Let views that are as wide as the parameters `section` and `total` say follow these.
 
     So one specification serves every width of a screen.
     """
-    values = {signal["name"]: signal.get("value") for signal in vega.get("signals", [])}
-    for signal in vega.get("signals", []):
+    values = {signal["name"]: signal.get("value") for signal in specification.get("signals", [])}
+    for signal in specification.get("signals", []):
         for name in ("section", "total"):
             if signal["name"].endswith("_width") and signal.get("value") == values.get(name):
                 signal["update"] = name

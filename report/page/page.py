@@ -28,10 +28,12 @@ from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.budget import MAX_BYTES, Budget
 from attentropy.report.pack.page_values import PageValues, pack_values
 from attentropy.report.page.document import (
+    opening_script,
     security_policy,
     style_text,
     template_text,
     templates,
+    without_comments,
 )
 from attentropy.report.page.drawings import CHOICES, curves_of, specifications, still_pictures
 from attentropy.report.page.payload import facts
@@ -111,12 +113,14 @@ def _frame(report: Report, max_bytes: int) -> _Frame:
 def _context(report: Report) -> dict[str, Any]:
     """Return everything that fills the template, besides still pictures and values."""
     words, axes, attention = report.words, report.axes, report.attention
-    script, bundle = template_text("script/shell/loader.js"), program()
+    opening, bundle = opening_script(), program()
+    loader = without_comments(template_text("script/shell/loader.js"))
     style = style_text() + _shade_classes()
     return {
         **{field.name: getattr(words, field.name) for field in fields(words)},
-        "policy": security_policy(style, script, bundle.text),
-        "script": Markup(script),  # our own code, nothing of the trace
+        "policy": security_policy(style, opening, loader, bundle.text),
+        "opening": Markup(opening),
+        "loader": Markup(loader),  # our own code, nothing of the trace
         "program": bundle.packed,
         "style": Markup(style),
         "captions": {view.name: view.caption for view in report.views},

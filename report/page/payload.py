@@ -86,6 +86,7 @@ class Facts(TypedDict):
     rehearsals: dict[str, dict[str, str]]
     sinkKeys: list[list[int]]
     mapHeads: int
+    windowPerHead: bool
     mapLayer: int
     mapHead: int
     mapSizes: dict[str, _MapSize]
@@ -152,6 +153,7 @@ def facts(report: Report) -> Facts:
         "rehearsals": {at: dict(lines) for at, lines in report.rehearsals.items()},
         "sinkKeys": list(report.attention.sink_keys),
         "mapHeads": len(report.attention.map_heads),
+        "windowPerHead": report.attention.is_window_per_head,
         "mapLayer": report.attention.map_layer,
         "mapHead": report.attention.map_head,
         "windowSides": {"wide": exactmap.WIDE, "narrow": exactmap.NARROW},

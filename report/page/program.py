@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from attentropy.report import vega
 from attentropy.report.pack.encode import deflate
-from attentropy.report.page.document import template_text
+from attentropy.report.page.document import template_text, without_comments
 from attentropy.report.page.modules import join, load
 
 # The module that starts the page; it needs, directly or not, all others.
@@ -27,14 +28,16 @@ class Program:
 def program() -> Program:
     """Return the program, which leaves no name on the global object.
 
-    Its own names are those of a function, and it deletes the bundle's.
+    Its own names are those of a function, and it deletes the bundle's. The element that runs it has
+    a promise, `started`, which fails where the figure could not be drawn.
     """
     deletions = "".join(f"delete window.{name};" for name in BUNDLE_NAMES)
-    own = join(load(ENTRY, script))
+    own = without_comments(join(load(ENTRY, script)))
     # Modules are strict; joined, they are one function that is.
     text = (
-        f"((run)=>{{(()=>{{{bundle()}\n}})();const embed=window.vegaEmbed;{deletions}run(embed);}})"
-        f'((vegaEmbed)=>{{"use strict";\n{own}\nstartPage(vegaEmbed);}});'
+        f"document.currentScript.started=(async(run)=>{{(()=>{{{bundle()}\n}})();"
+        f"const embed=window.vegaEmbed;{deletions}await run(embed);}})"
+        f'((vegaEmbed)=>{{"use strict";\n{own}\nreturn startPage(vegaEmbed);}});'
     )
     if "\r" in text:
         raise RuntimeError("a carriage return would change in the page and with it the hash")
@@ -43,10 +46,7 @@ def program() -> Program:
 
 def bundle() -> str:
     """Return Vega, Vega-Lite and vega-embed as one script."""
-    import vl_convert
-
-    text: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
-    return text
+    return vega.bundle()
 
 
 def script(name: str) -> str:

@@ -49,10 +49,10 @@ def run_progress(trace: Trace) -> RunProgress | None:
     done, answered = state.get("done"), state.get("answered")
     if isinstance(done, int) and isinstance(answered, int):
         done += answered
-    reason = state.get("reason")
+    reason, tokens = state.get("reason"), int(trace.dataset.sizes["position"])
     return {
-        "tokens": int(trace.dataset.sizes["position"]),
-        "done": done if isinstance(done, int) else 0,
+        "tokens": tokens,
+        "done": max(0, min(done, tokens)) if isinstance(done, int) else 0,
         "reason": for_sentence(str(reason), 200) if reason else "",
     }
 

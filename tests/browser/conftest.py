@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import attentropy
-from attentropy.report.page.document import template_text
+from attentropy.report.page.document import opening_script, template_text, without_comments
 from attentropy.report.page.program import ENTRY, bundle
 
 # Runs before the page's own script. Collects violations of the page's policy, and in `pending` what
@@ -283,7 +283,9 @@ def open_modules(chromium, written, modules_server):
 
     def opened(trace, *, observations=None, settle=True, coverage=False, **options):
         html = written(trace, observations, **options).read_text("utf-8")
-        loader = template_text("script/shell/loader.js")
+        loader = without_comments(template_text("script/shell/loader.js"))
+        (folder / "opening.js").write_text(opening_script(), "utf-8")
+        html = html.replace(f"<script>{opening_script()}", '<script src="opening.js">')
         modules = '<script src="bundle.js"></script><script type="module" src="start.js"></script>'
         assert html.count(f"<script>{loader}</script>") == 1
         html = html.replace(f"<script>{loader}</script>", modules)

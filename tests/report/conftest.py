@@ -9,12 +9,12 @@ from functools import wraps
 from hashlib import blake2b
 
 import pytest
-import vl_convert
 
+from attentropy.report import vega
 from attentropy.report.export import export as report_export
 from traces import synthetic
 
-_CONVERSIONS = ("vegalite_to_svg", "vegalite_to_vega")
+_CONVERSIONS = ("to_svg", "to_vega")
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -35,7 +35,7 @@ def _converted_once():
 
     with pytest.MonkeyPatch.context() as patch:
         for name in _CONVERSIONS:
-            patch.setattr(vl_convert, name, once(getattr(vl_convert, name)))
+            patch.setattr(vega, name, once(getattr(vega, name)))
         yield
 
 
@@ -43,7 +43,7 @@ def _converted_once():
 def converted_again(_converted_once, monkeypatch):
     """Convert every chart in a test again, as a test must that compares two drawings."""
     for name in _CONVERSIONS:
-        monkeypatch.setattr(vl_convert, name, getattr(vl_convert, name).__wrapped__)
+        monkeypatch.setattr(vega, name, getattr(vega, name).__wrapped__)
 
 
 @pytest.fixture(scope="session")

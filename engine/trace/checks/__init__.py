@@ -9,8 +9,8 @@
 3. chunks: each file as it is read, before it is unpacked. It must have the digest that was written
    with it, and a compressed chunk must unpack to the size that its array claims.
 4. values: coordinates and attributes, read completely because they are small, before a page relies
-   on them. Roles, sites and positions are those of a trace, and fit together. Arrays are checked
-   when they are read: what cannot be negative is not.
+   on them. Roles, sites and positions are those of a trace, and fit together. Arrays are held to
+   the ranges of `ranges` when they are read, and a `sample` of them when the trace is opened.
 
 Each gate raises `TraceError` in one line that names what is wrong. Codecs may still fail on what
 passes: `unreadable` lists the errors that then mean "not a readable trace".

@@ -15,11 +15,13 @@ import numpy as np
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.checks.files import MAX_FILES
+from attentropy.engine.trace.layout import ONE_PER_CHUNK
 from attentropy.engine.trace.text import count
 from attentropy.engine.trace.types import Dims
 
 _TYPES = {"float16", "float32", "int8", "int16", "int32", "int64", "uint8", "string"}
 _MAX_CHUNK_BYTES = 2**30
+MAX_TEXT_BYTES = 2**26  # of a chunk of texts, unpacked
 _MAX_LENGTH = 2**48
 _POINTER_BYTES = 8
 _KEYS = {
@@ -41,11 +43,18 @@ class Claim:
     size: int | None
     packed: bool
 
+    @property
+    def most_stored(self) -> int:
+        """The most bytes that this chunk's file can have: zstd adds little to what it packs."""
+        size = MAX_TEXT_BYTES if self.size is None else self.size
+        return size + size // 128 + 512 if self.packed else size
+
 
 class ArrayMetadata:
     """The metadata of one array; raises `TraceError` where no trace has such an array.
 
-    `chunks`: the number of chunks. `chunk_bytes`, `bytes`: of a chunk and of all chunks, unpacked.
+    `sizes`: its length along each dimension. `values`: their number. `chunks`: the number of
+    chunks. `chunk_bytes`, `bytes`: of a chunk and of all chunks, unpacked.
     """
 
     def __init__(self, trace: str, name: str, metadata: Mapping[str, Any], dims: Dims) -> None:
@@ -66,6 +75,8 @@ class ArrayMetadata:
         self._grid = [-(-n // c) for n, c in zip(shape, lengths, strict=True)]
         self.chunks = math.prod(self._grid)
         self.bytes = self.chunks * self.chunk_bytes
+        self.sizes = dict(zip(dims, shape, strict=True))
+        self.values = math.prod(shape)
         self.claim = Claim(items, size, packed)
 
     def _is_compressed(self, codecs: Any, dtype: str) -> bool:
@@ -110,6 +121,12 @@ class ArrayMetadata:
         if not are_lengths or 0 in lengths or not len(shape) == len(lengths) == len(names):
             raise TraceError(
                 f"{self._trace}: {self._name} has an impossible shape, so it was not opened"
+            )
+        if any(n > 1 for dim, n in zip(names, lengths, strict=True) if dim in ONE_PER_CHUNK) and (
+            len(names) > 1
+        ):  # each layer would be unpacked with all others, again and again
+            raise TraceError(
+                f"{self._trace}: {self._name} has several layers in one chunk, so it was not opened"
             )
         return list(shape), list(lengths)
 

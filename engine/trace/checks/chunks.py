@@ -6,20 +6,22 @@ no other number than its array claims.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any
 
-from zarr.storage import WrapperStore
+from zarr.abc.store import Store
+from zarr.core.buffer import default_buffer_prototype
 
 from attentropy.engine.errors import TraceError
-from attentropy.engine.trace.checks.arrays import Claim
+from attentropy.engine.trace.checks.arrays import MAX_TEXT_BYTES, Claim
 from attentropy.engine.trace.digests import digest
 
 if TYPE_CHECKING:
-    from zarr.abc.store import ByteRequest, Store
+    from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
-_MAX_TEXT_BYTES = 2**26  # of a chunk of texts, unpacked
+    from attentropy.engine.trace.checks.metadata import Contents
+
 # A zstd frame (RFC 8878, 3.1.1).
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _DICTIONARY_BYTES = (0, 1, 2, 4)  # of the dictionary's number, by the flag in the frame's head
@@ -50,66 +52,108 @@ def frame_bytes(data: bytes) -> int | None:
     return size if at + 4 * (head >> 2 & 1) == len(data) else None
 
 
-class CheckedStore(WrapperStore["Store"]):
-    """The store of a trace, for reading.
+class CheckedStore(Store):
+    """The chunks of a trace, for reading.
 
-    Raises `TraceError` for a chunk that is not what its array claims, and for a file that does not
-    have the digest which was written with it.
+    Raises `TraceError` for a chunk that is not what its array claims, and for one that does not
+    have the digest which was written with it. `unpacked` counts the bytes of chunks.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        trace: str,
-        claims: Mapping[str, Claim],
-        digests: Mapping[str, str] | None,
-    ) -> None:
-        super().__init__(store)
-        self._trace, self._claims, self._digests = trace, claims, digests
+    supports_writes = False
+    supports_deletes = False
+    supports_listing = True
 
-    def _with_store(self, store: Store) -> CheckedStore:
-        return CheckedStore(store, self._trace, self._claims, self._digests)
+    def __init__(self, contents: Contents) -> None:
+        super().__init__(read_only=True)
+        self._contents = contents
+        self._trace = contents.files.name
+        self.unpacked = 0
 
     async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        """Return the bytes of a file, checked; None where there is no such file."""
-        is_chunk = "/c/" in key
-        name = key.partition("/c/")[0].removesuffix("/zarr.json")
-        content = await self._store.get(key, prototype)
-        if byte_range is not None:
+        """Return the bytes of a chunk, checked; None where there is no such file."""
+        files, name = self._contents.files, key.partition("/c/")[0]
+        claim = self._contents.claims.get(name)
+        if byte_range is not None or claim is None or "/c/" not in key:
             raise TraceError(
                 f"{self._trace}: {name} is not stored as in a trace, so it was not read"
             )
-        if content is not None:
-            self._check(key, name, is_chunk, content.to_bytes())
-        elif is_chunk and self._digests is not None:
-            raise TraceError(
-                f"{self._trace}: the values of {name} are damaged (a chunk is missing)"
-            )
-        return content
-
-    def _check(self, key: str, name: str, is_chunk: bool, data: bytes) -> None:
-        if self._digests is not None and self._digests.get(key) != digest(data):
-            raise TraceError(
-                f"{self._trace}: the values of {name} are damaged (checksum mismatch)"
-                if is_chunk
-                else f"{self._trace}: {key} is damaged (checksum mismatch)"
-            )
-        claim = self._claims.get(name)
-        if claim is not None and is_chunk:
-            self._check_size(name, claim, data)
-
-    def _check_size(self, name: str, claim: Claim, data: bytes) -> None:
         damaged = f"{self._trace}: the values of {name} are damaged"
-        size = frame_bytes(data) if claim.packed else len(data)
-        if claim.size is not None:
-            if size != claim.size:
-                raise TraceError(f"{damaged} (wrong size)")
-        elif size is None or size > _MAX_TEXT_BYTES:
+        if key not in files.sizes:
+            if self._contents.digests is not None:
+                raise TraceError(f"{damaged} (a chunk is missing)")
+            return None
+        if files.sizes[key] > claim.most_stored:
             raise TraceError(f"{damaged} (wrong size)")
-        elif _count_texts(data, claim.packed) != claim.items:
-            raise TraceError(f"{damaged} (wrong number of texts)")
+        data = files.read(key)
+        digests = self._contents.digests
+        if digests is not None and digests.get(key) != digest(data):
+            raise TraceError(f"{damaged} (checksum mismatch)")
+        self.unpacked += self._checked_size(damaged, claim, data)
+        return (prototype or default_buffer_prototype()).buffer.from_bytes(data)
+
+    def __deepcopy__(self, memo: object) -> CheckedStore:
+        """Return the store itself: a copy of a dataset reads the same file."""
+        return self
+
+    def _checked_size(self, damaged: str, claim: Claim, data: bytes) -> int:
+        """Return the bytes that a chunk unpacks to, which are those that its array claims."""
+        size = frame_bytes(data) if claim.packed else len(data)
+        if size is None or size > (MAX_TEXT_BYTES if claim.size is None else claim.size):
+            raise TraceError(f"{damaged} (wrong size)")
+        if claim.size is None:
+            if _count_texts(data, claim.packed) != claim.items:
+                raise TraceError(f"{damaged} (wrong number of texts)")
+        elif size != claim.size:
+            raise TraceError(f"{damaged} (wrong size)")
+        return size
+
+    async def get_partial_values(
+        self,
+        prototype: BufferPrototype,
+        key_ranges: Iterable[tuple[str, ByteRequest | None]],
+    ) -> list[Buffer | None]:
+        """Return the bytes of several chunks."""
+        return [await self.get(key, prototype, part) for key, part in key_ranges]
+
+    async def exists(self, key: str) -> bool:
+        """Return whether there is a file of this name."""
+        return key in self._contents.files.sizes
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Refuse to write."""
+        raise TraceError(f"{self._trace} was opened for reading")
+
+    async def delete(self, key: str) -> None:
+        """Refuse to delete."""
+        raise TraceError(f"{self._trace} was opened for reading")
+
+    async def list(self) -> AsyncIterator[str]:
+        """Yield the names of all files."""
+        for name in self._contents.files.sizes:
+            yield name
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """Yield the names of the files that start with `prefix`."""
+        for name in self._contents.files.sizes:
+            if name.startswith(prefix):
+                yield name
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Yield the names of files and folders in the folder `prefix`."""
+        start = f"{prefix.rstrip('/')}/" if prefix else ""
+        own = (n.removeprefix(start) for n in self._contents.files.sizes if n.startswith(start))
+        for name in {name.partition("/")[0] for name in own}:
+            yield name
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = Store.__hash__
 
 
 def _count_texts(data: bytes, packed: bool) -> int | None:

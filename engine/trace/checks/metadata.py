@@ -16,50 +16,68 @@ from typing import Any
 from attentropy.engine.errors import OtherFormat, TraceError
 from attentropy.engine.trace import consolidated, digests
 from attentropy.engine.trace.checks.arrays import ArrayMetadata, Claim
-from attentropy.engine.trace.checks.files import list_files
+from attentropy.engine.trace.checks.budget import Work, check_work, work_of
+from attentropy.engine.trace.checks.files import StoredFiles, open_files
 from attentropy.engine.trace.checks.json_files import JsonFiles
 from attentropy.engine.trace.schema import COMPARISON, TRACE
 from attentropy.engine.trace.types import Form, JsonObject, Schema
 
-_MAX_BYTES = 64 * 2**30
-# A trace may unpack to _FREE_BYTES, and to _MAX_RATIO times its size on disk.
-_FREE_BYTES, _MAX_RATIO = 2**27, 1000
 _MAX_GROUP_BYTES, _MAX_ARRAY_BYTES = 4 * 2**20, 2**16
 _GROUP_KEYS = {"attributes", "zarr_format", "node_type", consolidated.KEY}
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a store has: its `parts` ("" and its groups), and what their chunks claim to be.
+    """What a store has: its `files`, its `parts` ("" and its groups), and what they claim.
 
-    An array of a group is called GROUP/ARRAY. `digests` are those of all files, by name; None in a
-    partial trace and in the first version of the format.
+    An array of a group is called GROUP/ARRAY. `metadata` has the content of each zarr.json by the
+    name of its array or part, `claims` what the chunks of each array hold. `digests` are those of
+    all files, by name; None in a partial trace and in the first version of the format.
     """
 
+    files: StoredFiles
     parts: tuple[str, ...]
+    metadata: Mapping[str, JsonObject]
     claims: Mapping[str, Claim]
     digests: Mapping[str, str] | None
 
 
-def inspect(path: Path, form: Form, *, partial: bool) -> Contents:
+def inspect(
+    path: Path, form: Form, *, partial: bool = False, max_cells: int | None = None
+) -> Contents:
     """Return what the store at `path` contains, after checking its metadata.
 
     form: the format that is read. partial: chunks may be missing, and optional groups are not read.
-    Raises `OtherFormat` for a store of another kind, else `TraceError` naming what is wrong, or one
-    of `UNREADABLE`.
+    max_cells: the work that it may make, see `budget`. Raises `OtherFormat` for a store of another
+    kind, else `TraceError` naming what is wrong, or one of `UNREADABLE`.
     """
-    sizes = list_files(path)
-    with JsonFiles(path, sizes) as files:
-        store = _Store(path.name, files, sizes, {})
-        claims: dict[str, Claim] = {}
-        parts = form.parts(() if partial else sizes)
-        for name, part in parts.items():
-            claims |= store.inspect_part(f"{name}/" if name else "", part, partial=partial)
-        version = store.metadata["zarr.json"]["attributes"]["format_version"]
-        has_digests = version > 1 or form.groups or digests.NAME in sizes
-        sealed = store.read_digests() if has_digests and not partial else None
+    files = open_files(path)
+    store = _Store(path.name, JsonFiles(files), files.sizes, {})
+    arrays: dict[str, ArrayMetadata] = {}
+    work = Work()
+    parts = form.parts(() if partial else files.sizes)
+    for name, part in parts.items():
+        own = store.inspect_part(f"{name}/" if name else "", part, partial=partial)
+        work += work_of(own.values())
+        arrays |= own
+    check_work(work, _stored(files, arrays), path.name, max_cells, partial=partial)
+    version = store.metadata["zarr.json"]["attributes"]["format_version"]
+    has_digests = version > 1 or form.groups or digests.NAME in files.sizes
+    sealed = store.read_digests() if has_digests and not partial else None
     store.check_copies()
-    return Contents(tuple(parts), claims, sealed)
+    metadata = {name.removesuffix("zarr.json").rstrip("/"): m for name, m in store.metadata.items()}
+    claims = {name: array.claim for name, array in arrays.items()}
+    return Contents(files, tuple(parts), metadata, claims, sealed)
+
+
+def _stored(files: StoredFiles, arrays: Mapping[str, ArrayMetadata]) -> dict[str, int]:
+    """Return the bytes that the chunks of arrays take, by name; other files pay for nothing."""
+    stored = {}
+    for name, size in files.stored.items():
+        array = arrays.get(name.partition("/c/")[0])
+        if array is not None and "/c/" in name:
+            stored[name] = min(size, array.claim.most_stored)
+    return stored
 
 
 @dataclass(frozen=True)
@@ -71,8 +89,8 @@ class _Store:
     sizes: Mapping[str, int]
     metadata: dict[str, JsonObject]
 
-    def inspect_part(self, prefix: str, form: Form, *, partial: bool) -> dict[str, Claim]:
-        """Return the claims of the arrays of the store itself, or of the group at `prefix`."""
+    def inspect_part(self, prefix: str, form: Form, *, partial: bool) -> dict[str, ArrayMetadata]:
+        """Return the metadata of the arrays of the store itself, or of the group at `prefix`."""
         others = tuple(f"{prefix}{group}/" for group in (*form.groups, *form.optional))
         sizes = {
             name: size
@@ -83,8 +101,11 @@ class _Store:
         group = self._read(f"{prefix}zarr.json", _MAX_GROUP_BYTES * len(form.parts()))
         _check_group(self.trace, group, form)
         arrays = self._read_arrays(prefix, sizes, form.schema)
-        _check_chunks(self.trace, arrays, sizes, partial=partial)
-        return {name: array.claim for name, array in arrays.items()}
+        if not partial:
+            stored = Counter(name.partition("/c/")[0] for name in sizes if "/c/" in name)
+            for name, array in arrays.items():
+                array.check_chunks(sizes, stored[name])
+        return arrays
 
     def check_copies(self) -> None:
         """Raise `TraceError` where other programs would read other metadata than this one."""
@@ -105,6 +126,9 @@ class _Store:
             raise TraceError(
                 f"{self.trace}: the trace is truncated: {missing[0][:60]!r} is missing"
             )
+        for name, own in self.files.digests.items():
+            if name != digests.NAME and sealed.get(name) != own:
+                raise TraceError(f"{self.trace}: {name} is damaged (checksum mismatch)")
         return sealed
 
     def _read_arrays(
@@ -151,26 +175,3 @@ def _check_group(trace: str, group: Mapping[str, Any], form: Form) -> None:
     # a copy, see `check_copies`.
     if group.get("node_type") != "group" or group.keys() - _GROUP_KEYS:
         raise TraceError(f"{trace}: its group is not stored as in a trace, so it was not opened")
-
-
-def _check_chunks(
-    trace: str, arrays: Mapping[str, ArrayMetadata], sizes: Mapping[str, int], *, partial: bool
-) -> None:
-    """Raise `TraceError` where a chunk is missing or the chunks claim too many bytes."""
-    claimed_bytes = sum(array.bytes for array in arrays.values())
-    if claimed_bytes > _MAX_BYTES:
-        raise TraceError(
-            f"{trace}: the trace claims to have {claimed_bytes:,} bytes, so it was not opened"
-        )
-    stored = Counter(name.partition("/c/")[0] for name in sizes if "/c/" in name)
-    unpacked_bytes = 0
-    for name, array in arrays.items():
-        if not partial:
-            array.check_chunks(sizes, stored[name])
-        unpacked_bytes += min(stored[name], array.chunks) * array.chunk_bytes
-    stored_bytes = sum(sizes.values())
-    if unpacked_bytes > _FREE_BYTES + _MAX_RATIO * stored_bytes:
-        raise TraceError(
-            f"{trace}: {stored_bytes:,} bytes claim to unpack to {unpacked_bytes:,}, so it was not "
-            "opened"
-        )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-# What zarr, its codecs and Python raise for bytes that they did not write.
+import struct
+import zipfile
+
+# What zarr, its codecs, zipfile and Python raise for bytes that they did not write.
 UNREADABLE = (
     OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError,
+    EOFError, MemoryError, AssertionError, struct.error, zipfile.BadZipFile, zipfile.LargeZipFile,
 )  # fmt: skip
 
 _MAX_CHARACTERS = 120

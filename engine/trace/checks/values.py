@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 
 from attentropy.engine.errors import TraceError
-from attentropy.engine.trace.schema import NEVER_NEGATIVE, ROLES
-from attentropy.engine.trace.sources import GROUP
+from attentropy.engine.trace.checks.attributes import check_numbers
+from attentropy.engine.trace.schema import ROLES
 from attentropy.engine.trace.statistics import ATTENTION_STATISTICS, WITHOUT_SINKS
 from attentropy.engine.trace.thumbnails import THUMBNAIL_TILES
 from attentropy.engine.trace.types import Array
@@ -31,7 +31,6 @@ _ATTRIBUTE_TYPES: Mapping[str, type] = {
 }  # fmt: skip
 _MAX_INTEGER = 2**31 - 1
 _TILES = THUMBNAIL_TILES
-_LOWEST = -1e-3  # of what is never negative: rounding
 # variable -> the variables without which it means nothing
 _NEEDS = {
     "rehearsal": ("rehearsal_ids", "rehearsal_rank", "lens_entropy"),
@@ -65,7 +64,7 @@ def check_values(dataset: xr.Dataset, trace: str) -> None:
         value = dataset.attrs.get(name)
         if value is not None and not isinstance(value, kind):
             raise TraceError(f"{trace}: its attribute {name!r} is invalid")
-    _check_numbers(dataset.attrs, trace)
+    check_numbers(dataset.attrs, trace)
     is_earlier = dataset.attrs.get("format_version") in (1, 2)
     if is_earlier and dataset.attrs.keys() == {"format", "format_version"}:
         # These versions wrote comparisons as if they were recorded, but without provenance.
@@ -88,26 +87,6 @@ def check_values(dataset: xr.Dataset, trace: str) -> None:
             values = np.asarray(dataset[name].values, np.int64)
             if not _is_in_range(name, values) or not _fits(name, values, dataset.sizes["position"]):
                 raise TraceError(f"{trace}: the values of {name} do not fit the trace")
-
-
-def check_range(values: Array, trace: str, name: str) -> None:
-    """Raise `TraceError` for values of the array `name` that no recording gives; NaN is missing."""
-    group, _, own = name.rpartition("/")
-    if group == GROUP and values.dtype.kind == "f" and np.isinf(values).any():
-        raise TraceError(f"{trace}: {own} of the sources has infinite values")
-    if own in NEVER_NEGATIVE and (values < _LOWEST).any():
-        raise TraceError(
-            f"{trace}: {name} has negative values, which are impossible, so it was not opened"
-        )
-
-
-def _check_numbers(value: object, trace: str) -> None:
-    """Raise `TraceError` for integers that no float could hold: the page could not show them."""
-    if isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            _check_numbers(item, trace)
-    elif isinstance(value, int) and abs(value) >= 2**63:
-        raise TraceError(f"{trace}: a number in its attributes is out of range")
 
 
 def _check_sizes(dataset: xr.Dataset, trace: str) -> None:

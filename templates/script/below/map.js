@@ -1,5 +1,5 @@
 // The map of a long prompt: all of it in tiles, the region of its frame, and an exact window.
-import { PROMPT, report } from "../data/page.js";
+import { $, PROMPT, report } from "../data/page.js";
 import { formatCount, formatSpan, positionLabels } from "../data/format.js";
 import { SHARE } from "../data/colours.js";
 import { hovered } from "../data/selection.js";
@@ -9,6 +9,7 @@ import { attentionWeight, exactValues } from "../data/windows.js";
 import { coversRegion, region } from "../data/region.js";
 import { isUnseen, isUnseenKey } from "../data/visible.js";
 import { openChart, pageWidth } from "../figure/chart.js";
+import { missingAttention } from "../figure/missing.js";
 import { writeLater } from "./live_tables.js";
 import { writeWindowTable } from "./window_table.js";
 import { logFraction, mapHead, mapValues, readMap, received } from "./map_values.js";
@@ -69,6 +70,7 @@ export function drawMap() {
   const key = [state.mapLayer, state.mapHead, state.mapWindow].join();
   if (key !== mapKey) {
     mapKey = key;
+    $("map-missing").textContent = missingAttention(state.mapLayer, report.headNames.indexOf(mapHead()));
     mapView.data("map", tilesOfMap());
     mapView.data("window", window ? [exactPicture(window)] : []);
     if (received) {

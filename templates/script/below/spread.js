@@ -6,6 +6,7 @@ import { formatRange } from "../data/format.js";
 import { aggregate, HOW } from "../data/planes.js";
 import { theme } from "../data/state.js";
 import { openChart } from "../figure/chart.js";
+import { missingAttention } from "../figure/missing.js";
 import { fourDigits, MOST_ROWS, writeLater, writeTable } from "./live_tables.js";
 
 let spreadView = null;
@@ -31,6 +32,7 @@ export function drawSpread() {
     const [mean, low, high] = [0, 1, 2].map((kind) => spreadValues.at(kind, spreadState.layer, t));
     if (Number.isFinite(mean)) points.push({ x: Math.min(N, (t + 0.5) * every), mean, low, high });
   }
+  $("spread-missing").textContent = missingAttention(spreadState.layer);
   spreadView.data("heads", points);
   const ceiling = [];
   for (let i = 0; i <= 130; i++) {

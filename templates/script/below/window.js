@@ -10,6 +10,7 @@ import { formatCount } from "../data/format.js";
 import { texts } from "../data/texts.js";
 import { formatNats, formatWeight } from "../figure/amounts.js";
 import { openChart, pageWidth, pointerOn } from "../figure/chart.js";
+import { missingAttention } from "../figure/missing.js";
 import { hideTip, showTip } from "../figure/tooltip.js";
 import { LOG_TICKS, logFraction } from "./map_values.js";
 import { selectOnMap } from "./map_selection.js";
@@ -37,6 +38,7 @@ export function drawWindow() {
     windowView.data("map", [{ x0: 0, x1: n, y0: 0, y1: n, image: paintCells(n, exact.keys, at, { ...SHARE, high }, "weight", empty) }]);
     windowView.data("ticks", shares ? [0, 0.5, 1].map((y) => ({ y, text: (y * high).toFixed(2) })) : LOG_TICKS);
     windowView.data("legendtitle", [{ text: shares ? "Contribution to the row's entropy (nats)" : "Attention weight (log scale)" }]);
+    $("map-missing").textContent = missingAttention(state.mapLayer, state.mapHead);
     $("map-scale").textContent = shares
       ? `Colour: contribution to the row's entropy, from white (0) to dark blue (${high.toFixed(2)} nats); empty: not visible.`
       : "Colour: attention weight on a logarithmic scale, from white (0.0001 and less) to dark blue (1); empty: not visible.";

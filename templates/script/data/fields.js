@@ -5,20 +5,27 @@ import { SITES } from "./state.js";
 
 export const LONGEST_SEARCH = 100;
 
-// Each field's validator returns the value of a text; undefined for a text that is not allowed, which is
-// then ignored.
-const oneOf = (values) => (text) => (values.includes(text) ? text : undefined);
+// A field reads its value from a text: `read` returns undefined for a text that is not allowed, and `near` the
+// nearest allowed value where there is one. `allowed` says in words which values there are.
+const oneOf = (values) => ({ read: (text) => (values.includes(text) ? text : undefined), near: () => undefined, allowed: [...new Set(values)].join(", ") });
 
-const integerIn = (low, end) => (text) => (/^-?\d{1,9}$/.test(text) && Number(text) >= low && Number(text) < end ? Number(text) : undefined);
+const isWhole = (text) => /^-?\d+$/.test(text);
 
-const isTrue = (text) => (text === "true" || text === "false" ? text === "true" : undefined);
+function integerIn(low, end) {
+  const last = Math.max(low, end - 1), near = (text) => (isWhole(text) ? Math.max(low, Math.min(last, Number(text))) + 0 : undefined);
+  return { read: (text) => (near(text) === Number(text) ? near(text) : undefined), near, allowed: last > low ? `${low} to ${last}` : `${low}` };
+}
+
+const isTrue = { read: (text) => (text === "true" || text === "false" ? text === "true" : undefined), near: () => undefined, allowed: "true, false" };
+
+const mapHeads = report.mapHeads || (report.windowPerHead ? report.heads : 0);
 
 export const FIELDS = {
-  view: oneOf(report.views), rows: oneOf(["layers", "heads"]), layer: integerIn(0, report.layers.length), head: integerIn(-1, report.heads),
+  view: oneOf(report.views), rows: oneOf(report.views.includes("attention") ? ["layers", "heads"] : ["layers"]), layer: integerIn(0, report.layers.length), head: integerIn(-1, report.heads),
   palette: oneOf(["diverging", "cividis"]), a: integerIn(0, N), b: integerIn(1, N + 1), col: integerIn(0, N),
   row: integerIn(0, Math.max(report.layers.length, report.heads)), mapLayer: integerIn(0, report.layers.length),
-  mapHead: integerIn(-1, Math.max(report.heads, report.mapHeads)), mapWindow: integerIn(0, 99), values: oneOf(["weight", "entropy"]), how: oneOf(Object.keys(HOW)),
-  stat: oneOf(["entropy", ...Object.values(report.statistics).flatMap(Object.keys)]), site: oneOf(SITES),
+  mapHead: integerIn(-1, mapHeads), mapWindow: integerIn(0, report.windowCount), values: oneOf(["weight", "entropy"]), how: oneOf(Object.keys(HOW)),
+  stat: oneOf(["entropy", ...Object.values(report.statistics).flatMap(Object.keys)]), site: oneOf(SITES.length ? SITES : [""]),
   box: isTrue, dots: isTrue, sinks: isTrue, fit: isTrue,
 };
 

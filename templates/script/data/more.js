@@ -1,6 +1,7 @@
 // Planes that do not open the figure: they lie in a part of the page of their own, which is read when
 // one of them is first needed.
 import { $, report } from "./page.js";
+import { untilParsed } from "./browser.js";
 import { data, details, headDetails, unpackAll } from "./values.js";
 import { visibleKeys } from "./visible.js";
 import { makePlane, planes } from "./planes.js";
@@ -10,7 +11,7 @@ let laterPart = null;
 export let vocabularies = {};
 
 export async function readPlanes(key, detail) {
-  if (document.readyState === "loading") await new Promise((done) => addEventListener("DOMContentLoaded", done));
+  await untilParsed();
   laterPart ??= $("more") ? JSON.parse($("more").textContent) : { packed: {}, vocabularies: {} };
   ({ vocabularies } = laterPart);
   const wanted = (name) => (name.startsWith(`${key}.`) || (detail && name.startsWith(detail))) && laterPart.packed[name];

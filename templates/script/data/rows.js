@@ -9,6 +9,8 @@ export const headName = (h) => (report.headNames[h] < 0 ? "mean" : `${report.hea
 // Each row has its layer's entry, its head (-1: the mean), and its index in its plane.
 export function rowsShown() {
   if (state.view === "attention" && state.rows === "heads") {
+    // A layer without attention has one empty row: the figure is never without rows.
+    if (!report.headCounts[state.layer]) return [{ entry: state.layer, head: -1, label: "none", plane: planeShown(), at: state.layer }];
     return Array.from({ length: report.headCounts[state.layer] }, (_, h) => ({
       entry: state.layer, head: h, label: headName(h), plane: headsShown(), at: state.layer * report.heads + h,
     }));

@@ -1,4 +1,4 @@
-// Files that the page gives to the browser to save.
+// Files that the page gives to the browser to save. A browser that refuses one says so itself.
 
 export function saveFile(name, content) {
   const link = document.createElement("a"), address = URL.createObjectURL(content);

@@ -1,4 +1,5 @@
 // The cell that the pointer is on, which all parts of the page mark. The selected one lies in the state.
+import { attempt } from "./browser.js";
 
 // {position, entry, head}: where each is known; null while nothing is hovered.
 export let hovered = null;
@@ -13,5 +14,5 @@ export function hover(cell) {
   const isSame = cell === hovered || (cell && hovered && ["position", "entry", "head"].every((name) => cell[name] === hovered[name]));
   if (isSame) return;
   hovered = cell;
-  for (const listener of listeners) listener();
+  for (const listener of listeners) attempt(listener);
 }

@@ -1,10 +1,12 @@
 // The reader's choices, and the media that the page depends on.
 import { N, report } from "./page.js";
+import { watchMedia } from "./browser.js";
 
-export const smallScreen = matchMedia("screen and (max-width: 760px)");
+export const smallScreen = watchMedia("screen and (max-width: 760px)");
 // Where the details pane stands next to the figure; see style/layout.css.
-export const dockedDetails = matchMedia("screen and (min-width: 1280px)");
-export const darkMode = matchMedia("(prefers-color-scheme: dark)");
+export const dockedDetails = watchMedia("screen and (min-width: 1280px)");
+export const onPaper = watchMedia("print");
+export const darkMode = watchMedia("(prefers-color-scheme: dark)");
 
 export const SITES = report.sites.map(([name]) => name);
 
@@ -14,4 +16,4 @@ export const state = {
   find: "", pins: [], box: true, dots: true, sinks: false, fit: report.fitted,
 };
 
-export const theme = () => report.themes[darkMode.matches && !matchMedia("print").matches ? "dark" : "light"];
+export const theme = () => report.themes[darkMode.matches && !onPaper.matches ? "dark" : "light"];

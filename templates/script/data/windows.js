@@ -20,7 +20,11 @@ const holdsQuery = (window, query) => query >= window.firstQuery && query < wind
 // The window with the weights of a query over the keys up to the query itself; null where none has them.
 export const exactWindow = (query) => exactValues.find((window) => holdsQuery(window, query) && query >= window.firstKey) || null;
 
+// Whether a layer has attention, and a head at an index: a window has as many heads in all layers.
+export const hasHead = (entry, head = -1) => !report.views.includes("attention") || report.headCounts[entry] > Math.max(0, head);
+
 export function attentionWeight(window, entry, head, query, key) {
+  if (!hasHead(entry)) return NaN;
   const q = query - window.firstQuery, k = key - window.firstKey;
   if (q < 0 || k < 0 || q >= window.queries || k >= window.keys) return NaN;
   if (isMean(window)) return window.values.at(entry, 0, k, q);
@@ -33,6 +37,7 @@ export function attentionWeight(window, entry, head, query, key) {
 
 // What a key adds to the entropy of a query, in nats.
 export function entropyShare(window, entry, head, query, key) {
+  if (!hasHead(entry)) return NaN;
   const one = (p) => (p > 0 ? -p * Math.log(p) : p === 0 ? 0 : NaN);
   if (isMean(window)) return window.shares ? window.shares.at(entry, 0, key - window.firstKey, query - window.firstQuery) : NaN;
   if (head >= 0) return one(attentionWeight(window, entry, head, query, key));

@@ -5,7 +5,9 @@ import { formatCount } from "../data/format.js";
 import { state } from "../data/state.js";
 import { otherSite, scaleShown, siteShown } from "../data/statistics.js";
 import { markedLens } from "../data/readable.js";
+import { rowsShown } from "../data/rows.js";
 import { pageWidth } from "./chart.js";
+import { whyNoAttention } from "./missing.js";
 
 export const chartCaption = () => (state.box ? report.placement.captions[otherSite() ? "other" : state.view] : "");
 
@@ -31,6 +33,13 @@ function boxWords() {
   return ` Blue box: ${caption[0].toLowerCase()}${caption.slice(1)}.`;
 }
 
+// Why the rows shown, or the selected one, have no attention.
+function missingWords() {
+  if (state.view !== "attention") return "";
+  const rows = rowsShown(), row = rows[Math.min(state.row, rows.length - 1)], why = whyNoAttention(row.entry, row.head);
+  return why ? ` Hatched: ${why}.` : "";
+}
+
 // Write below the figure what it shows, in which colours, and where the inset is.
 export function writeCaption() {
   const lens = state.view === "lens", scale = scaleShown();
@@ -38,5 +47,5 @@ export function writeCaption() {
   const text = report.captions[state.view].replace("{what}", () => scale.what + where).replace("{colours}", () => scale.words[state.palette])
     .replaceAll("{besides}", () => (state.sinks ? "" : " besides sink keys")).replace("{column}", () => formatCount(state.col))
     .replace("{box}", boxWords).replace("{readable}", () => markedLens()?.sentences ?? "");
-  markTerms($("caption"), text);
+  markTerms($("caption"), text + missingWords());
 }

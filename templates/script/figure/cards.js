@@ -46,8 +46,10 @@ function pinCard(pin, i) {
   card.setAttribute("aria-label", `Inset ${i + 1}`);
   const top = makeElement("div", "", { className: "pin-top" }), name = makeElement("p");
   name.append(makeElement("b", `${i + 1}`, { className: "pin-number" }), makeElement("bdi", title), makeElement("span", what));
-  const show = makeElement("button", "Show", { type: "button", onclick: () => showPin(pin) });
-  const remove = makeElement("button", "Remove", { type: "button", className: "unpin", onclick: () => removePin(pin) });
+  const show = makeElement("button", "Show", { type: "button", hidden: true, onclick: () => showPin(pin) });
+  const remove = makeElement("button", "Remove", { type: "button", className: "unpin", hidden: true, onclick: () => removePin(pin) });
+  // A saved copy of the page has the card, and nothing that listens to its buttons.
+  for (const button of [show, remove]) button.dataset.live = "";
   show.setAttribute("aria-label", `Show inset ${i + 1} in the figure`);
   remove.setAttribute("aria-label", `Remove inset ${i + 1}`);
   top.append(name, show, remove);

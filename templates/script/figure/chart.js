@@ -40,8 +40,18 @@ export async function openChart(id, name) {
   const canvas = $(id).querySelector("canvas");
   canvas.setAttribute("aria-hidden", "true");
   noteSize(canvas, view);
-  $(id).parentElement.classList.add("drawn");
   return view;
+}
+
+// Show a chart that has been painted in the place of its still picture.
+export function showLive(id) {
+  $(id).parentElement.classList.add("drawn");
+}
+
+// Show the still picture of a chart that cannot be painted.
+export function showStill(id) {
+  $(id).parentElement.classList.remove("drawn");
+  $(id).replaceChildren();
 }
 
 // The position of the pointer on a chart, in the chart's pixels, also where the canvas is scaled.

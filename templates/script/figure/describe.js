@@ -10,9 +10,9 @@ import { lensDetail, otherSite, statName, statShown } from "../data/statistics.j
 import { readableLens, rowAt } from "../data/readable.js";
 import { headName, inLayer, rowName, rowsShown } from "../data/rows.js";
 import { hasLargestWeight, topKey, topToken } from "../data/tokens.js";
-import { attentionWeight, isMean } from "../data/windows.js";
+import { attentionWeight, hasHead, isMean } from "../data/windows.js";
 import { formatAmount, formatNats, formatWeight, withUnit } from "./amounts.js";
-import { describeTile, whyNotReached, whyNotRead } from "./missing.js";
+import { describeTile, whyNoAttention, whyNotReached, whyNotRead } from "./missing.js";
 import { describeBoth } from "./compare.js";
 
 // A cell as its place, its value with what else is known of it, and the tokens that the lens would say.
@@ -93,11 +93,14 @@ export function mostAttended(row, position) {
   return key < 0 ? [] : [`${besides}${row.head < 0 ? "most heads attend most to" : "attends most to"} ${texts.full(key)} (position ${formatCount(key)})`];
 }
 
+// Why the entropy of a row of attention is undefined.
+const whyUndefined = (visible) => (visible === 0 ? "undefined: no key is visible" : visible === 1 ? "undefined: only one key is visible" : "not recorded");
+
 function describeAttention(row, position, value) {
   const visible = visibleKeys(row.entry, position);
-  const visibleText = visible === null ? "" : `, ${countOf(visible, "visible key")}${visible ? ` (ln = ${Math.log(visible).toFixed(3)})` : ""}`;
+  const visibleText = visible === null || !hasHead(row.entry) ? "" : `, ${countOf(visible, "visible key")}${visible ? ` (ln = ${Math.log(visible).toFixed(3)})` : ""}`;
   const lines = [`${statName()} ${formatAmount(value, row.plane.error)}${visibleText}`, ...describeEntropy(row, position)];
-  if (!Number.isFinite(value)) return [...lines, report.notes[row.entry] || whyNotReached(position) || (visible === 1 ? "undefined: only one key is visible" : "undefined: no key is visible")];
+  if (!Number.isFinite(value)) return [...lines, whyNoAttention(row.entry, row.head) || whyNotReached(position) || whyUndefined(visible)];
   lines.push(...mostAttended(row, position));
   const slot = headDetails.slot(position);
   if (row.head >= 0 && data.maxProb && slot >= 0 && statShown() !== "max_prob") {

@@ -1,5 +1,6 @@
 // Drawing the figure for the current state: its datasets and its parameters, nothing else.
 import { N, report } from "../data/page.js";
+import { attempt } from "../data/browser.js";
 import { texts } from "../data/texts.js";
 import { countOf, formatCount, labelOf, positionLabels } from "../data/format.js";
 import { readPositions } from "../data/read.js";
@@ -18,6 +19,7 @@ import { drawMatches } from "./matches.js";
 import { pinFrames } from "./frames.js";
 import { crosshairSignals } from "./crosshair.js";
 import { drawHidden } from "./hidden.js";
+import { whyNoAttention } from "./missing.js";
 
 let frameRequest = 0;
 export let sectionBin = 1;
@@ -56,6 +58,7 @@ function overviewTitle() {
   const which = read ? `${formatCount(read.length)} of ` : N > 1 ? "all " : "", counted = `${which}${countOf(N, "position")}${read ? (report.compare ? " compared" : " read") : ""}`;
   // A title that is wider than the figure would shrink its labels.
   if (bin > 1 && pageWidth === "narrow") return `${counted}; ${summary} of ${bin} per column`;
+  if (heads && rowsShown()[0].head < 0 && whyNoAttention(state.layer)) return `${counted}; ${whyNoAttention(state.layer)}`;
   return `${counted}, every ${heads ? `head of layer ${report.layers[state.layer]}` : "layer"}${each}${readable}`;
 }
 
@@ -125,7 +128,7 @@ export function drawFigure(settled = true) {
   for (const [name, value] of Object.entries(signals)) figureView.signal(name, value);
   runView();
   if (!settled) return;
-  for (const listener of drawListeners) listener();
+  for (const listener of drawListeners) attempt(listener);
 }
 
 // Draw at most once per animation frame, however many events come.

@@ -8,7 +8,7 @@ import { scaleShown } from "../data/statistics.js";
 import { entropyAt } from "../data/rows.js";
 import { isThin, rowEdges } from "../data/readable.js";
 import { hatchRows } from "../data/hatch.js";
-import { attentionWeight, exactWindow } from "../data/windows.js";
+import { attentionWeight, exactWindow, hasHead } from "../data/windows.js";
 import { layout } from "./canvas.js";
 import { columnCells, insetText, makeCell } from "./cells.js";
 
@@ -16,7 +16,8 @@ import { columnCells, insetText, makeCell } from "./cells.js";
 // queries over the keys that the last of them attends to most, besides the layer's sink keys unless the reader asks
 // for these.
 export function makeInset(rows) {
-  const exact = state.view === "attention" ? exactWindow(state.col) : null;
+  const own = rows[Math.min(state.row, rows.length - 1)], hasWeights = state.view === "attention" && hasHead(own.entry, own.head);
+  const exact = hasWeights ? exactWindow(state.col) : null;
   if (!exact) {
     const height = rowEdges(rows.length)[rows.length], pixels = layout.height / height, twoLines = pixels >= 2 * (layout.insetFont + 2);
     const colour = (row) => colourOf(entropyAt(row, state.col), scaleShown(), state.palette);
@@ -27,7 +28,7 @@ export function makeInset(rows) {
     const hatch = hatchRows({ edges, columns: 1, columnAt: () => 0, shareOf, width: layout.inset, height: layout.height, x0: 0, x1: 1 });
     return { cells, hatch, width: 1, height, rowLabels: [], columns: [{ xc: 0.5, text: labelOf(texts.token(state.col), Math.min(16, Math.floor(layout.inset / 6.5))) }], weights: false };
   }
-  const row = rows[Math.min(state.row, rows.length - 1)];
+  const row = own;
   const head = row.head < 0 ? -1 : report.headNames[row.head];
   // As many queries as there is room for.
   const shown = Math.max(1, Math.min(3, Math.floor(layout.inset / 36)));

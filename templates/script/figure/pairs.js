@@ -1,7 +1,7 @@
 // The tokens of two traces in one cell.
 import { data } from "../data/values.js";
 import { texts, word } from "../data/texts.js";
-import { shorten } from "../data/format.js";
+import { shorten, textColumns } from "../data/format.js";
 import { state } from "../data/state.js";
 import { topKey, topToken } from "../data/tokens.js";
 
@@ -22,12 +22,12 @@ export function pairText([a, b], letters) {
   if (!a || !b) return "";
   if (a === b) return shorten(a, letters);
   if (letters < 4 + ARROW) return "≠";
-  const room = letters - ARROW, first = Math.min([...a].length, Math.max(Math.floor(room / 2), room - [...b].length));
+  const room = letters - ARROW, first = Math.min(textColumns(a), Math.max(Math.floor(room / 2), room - textColumns(b)));
   return `${shorten(a, first)}→${shorten(b, room - first)}`;
 }
 
 // A over B, for cells that have room for two lines, where one line is too short for both.
 export function stackedText([a, b], letters) {
-  const both = [...a].length + [...b].length + ARROW <= letters;
+  const both = textColumns(a) + textColumns(b) + ARROW <= letters;
   return !a || !b || a === b || both ? pairText([a, b], letters) : [shorten(a, letters), shorten(b, letters)];
 }

@@ -14,6 +14,7 @@ import { attentionWeight, exactWindow, isMean } from "../data/windows.js";
 import { cellText } from "./cells.js";
 import { formatDigits, formatWeight } from "./amounts.js";
 import { describeCell } from "./describe.js";
+import { missingAttention } from "./missing.js";
 import { listWindows } from "./pins.js";
 
 const PIN_ROWS = 40;
@@ -106,6 +107,8 @@ function rectangleTable({ r0, r1, p0, p1 }, rows) {
 function weightTable({ r0, p0, p1 }, rows) {
   const exact = exactWindow(p1 - 1), row = rows[r0];
   if (!exact) return { head: [], body: [], note: `The page has no exact weights of these queries. ${listWindows()}` };
+  const why = missingAttention(row.entry, row.head);
+  if (why) return { head: [], body: [], note: why };
   const read = (q, k) => attentionWeight(exact, row.entry, row.head, q, k), last = Math.min(p1, exact.firstKey + exact.keys);
   const keys = Array.from({ length: last - exact.firstKey }, (_, i) => i + exact.firstKey)
     .sort((i, j) => read(p1 - 1, j) - read(p1 - 1, i) || i - j).slice(0, PIN_COLUMNS).sort((i, j) => i - j);
@@ -114,7 +117,7 @@ function weightTable({ r0, p0, p1 }, rows) {
   const body = [];
   for (let q = p0; q < p1; q++) {
     const visible = keys.filter((k) => k <= q || !report.causal), sum = visible.reduce((all, k) => all + read(q, k), 0);
-    body.push([name(q), ...keys.map((k) => (visible.includes(k) ? cellOf(read(q, k)) : makeElement("td", "", { title: "not visible: the key comes later" }))), makeElement("td", formatWeight(Math.max(0, 1 - sum), exact), { className: "number" })]);
+    body.push([name(q), ...keys.map((k) => (visible.includes(k) ? cellOf(read(q, k)) : makeElement("td", "", { title: "not visible: the key comes later" }))), makeElement("td", Number.isFinite(sum) ? formatWeight(Math.max(0, 1 - sum), exact) : "–", { className: "number" })]);
   }
   const meanNote = isMean(exact) && row.head >= 0 ? " Shown as the mean over heads, because the trace has no single heads here." : "";
   return { head: ["query", ...keys.map(name), "all other keys"], body, note: `Columns: the keys that query ${formatCount(p1 - 1)} attends to most.${meanNote}` };

@@ -20,7 +20,7 @@ export function pinFrom(text) {
   const match = /^(?:c,(\d{1,9})|([rw]),(\d{1,9}):(\d{1,9}),(\d{1,9}):(\d{1,9})),([\w.-]{1,99})$/.exec(text);
   if (!match) return null;
   const fields = match[7].split("."), reading = { ...READING_DEFAULTS };
-  READING_FIELDS.forEach((name, i) => { if (i < fields.length || !(name in READING_DEFAULTS)) reading[name] = FIELDS[name](fields[i] ?? ""); });
+  READING_FIELDS.forEach((name, i) => { if (i < fields.length || !(name in READING_DEFAULTS)) reading[name] = FIELDS[name].read(fields[i] ?? ""); });
   if (fields.length > READING_FIELDS.length || Object.values(reading).includes(undefined)) return null;
   if (withReading(reading, () => readingText(currentReading())) !== readingText(reading)) return null;
   const rows = withReading(reading, (shown) => shown.length);

@@ -1,7 +1,7 @@
 // The pictures of all heads as one canvas; a head without a picture has the colour of its score.
 import { report } from "../data/page.js";
 import { colourOf, SHARE } from "../data/colours.js";
-import { darkMode } from "../data/state.js";
+import { darkMode, onPaper } from "../data/state.js";
 import { gridState, orderOf } from "./choice.js";
 import { headTable } from "./heads.js";
 
@@ -16,7 +16,7 @@ function byteColours(palette) {
   return Uint32Array.from({ length: BYTES }, (_, i) => packColour(colourOf(i / (BYTES - 1), SHARE, palette)));
 }
 
-const isDark = () => darkMode.matches && !matchMedia("print").matches;
+const isDark = () => darkMode.matches && !onPaper.matches;
 
 // The colour of a head's score.
 function scoreColour(layer, c) {

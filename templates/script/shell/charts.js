@@ -1,5 +1,7 @@
 // The charts below the figure: each starts when it comes into view.
 import { $, report } from "../data/page.js";
+import { attempt, watchView } from "../data/browser.js";
+import { showLive, showStill } from "../figure/chart.js";
 import { drawFigure } from "../figure/figure.js";
 import { drawWindow, startWindow } from "../below/window.js";
 import { drawMap } from "../below/map.js";
@@ -17,24 +19,30 @@ const chartsBelow = () => [
 
 const started = new Set();
 
+// Start a chart; where it cannot be painted, its still picture stays.
+async function startChart([id, start]) {
+  started.add(id);
+  try {
+    await start();
+    showLive(id);
+  } catch (error) {
+    console.error(error);
+    started.delete(id);
+    showStill(id);
+  }
+}
+
 export function startWhenVisible() {
-  const observer = new IntersectionObserver((entries) => {
-    for (const entry of entries.filter((e) => e.isIntersecting)) {
-      const [id, start] = chartsBelow().find(([name]) => $(name).parentElement === entry.target);
-      observer.unobserve(entry.target);
-      started.add(id);
-      start();
-    }
-  }, { rootMargin: "600px" });
-  for (const [id] of chartsBelow()) observer.observe($(id).parentElement);
+  const places = new Map(chartsBelow().filter(([id]) => $(id)).map((chart) => [$(chart[0]).parentElement, chart]));
+  watchView([...places.keys()], "600px", (place) => startChart(places.get(place)));
 }
 
 export function drawAll() {
   drawFigure();
-  for (const [, , again] of chartsBelow()) again();
+  for (const [, , again] of chartsBelow()) attempt(again);
 }
 
 // Start the running charts again, because each is made for one width of the page.
 export async function restartCharts() {
-  for (const [id, start] of chartsBelow()) if (started.has(id)) await start();
+  for (const chart of chartsBelow()) if (started.has(chart[0])) await startChart(chart);
 }

@@ -11,7 +11,12 @@ const GESTURES = [
 ];
 
 export function openHelp() {
-  if (!$("help").open) $("help").showModal();
+  if ($("help").open) return;
+  try {
+    $("help").showModal();
+  } catch { // no modal dialogs here
+    $("help").open = true;
+  }
 }
 
 // Write the list of `keys`, and open it from its button.

@@ -45,7 +45,7 @@ const hasModifier = (event) => event.metaKey || ((event.ctrlKey || event.altKey)
 export function onKey(event) {
   const onFigure = event.target === $("figure"), nowhere = event.target === document.body || event.target === document.documentElement;
   const binding = KEYS.find(({ actions, scrolls }) => Object.hasOwn(actions, event.key) && (onFigure || (nowhere && !scrolls)));
-  if (!binding || hasModifier(event) || $("help").open) return;
+  if (!binding || hasModifier(event) || $("help")?.open) return;
   event.preventDefault();
   binding.actions[event.key](event);
   drawFigure();

@@ -1,5 +1,6 @@
 // The navigation, which leaves the state in the address alone; and the figure on paper.
 import { $ } from "../data/page.js";
+import { addressFragment } from "../data/browser.js";
 
 // Pixels that the page may move by itself after a jump.
 const JUMP = 2;
@@ -42,8 +43,8 @@ export function watchSections() {
 
 // On paper the figure is the still picture in the page, as long as the reader has changed nothing.
 export function watchPrinting(recalled) {
-  const opened = recalled ? null : location.hash;
+  const opened = recalled ? null : addressFragment();
   addEventListener("beforeprint", () => {
-    document.documentElement.classList.toggle("as-opened", opened !== null && location.hash === opened);
+    document.documentElement.classList.toggle("as-opened", addressFragment() === opened);
   });
 }

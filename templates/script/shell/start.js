@@ -1,15 +1,16 @@
 // The start: the figure first, then what comes later in the page.
 import { $, N, report } from "../data/page.js";
+import { addressFragment, afterFragment, attempt, untilParsed, untilWide } from "../data/browser.js";
 import { data, unpackAll } from "../data/values.js";
 import { readTexts } from "../data/texts.js";
 import { makePlanes } from "../data/planes.js";
-import { darkMode, state } from "../data/state.js";
+import { darkMode, onPaper, state } from "../data/state.js";
 import { prepareStatistic } from "../data/statistics.js";
 import { moveSection, redrawWith } from "../data/section.js";
 import { readWindows } from "../data/windows.js";
 import { region } from "../data/region.js";
 import { afterHover } from "../data/selection.js";
-import { fittingWidth, fitWidth, pageWidth, useVega } from "../figure/chart.js";
+import { fittingWidth, fitWidth, pageWidth, showLive, useVega } from "../figure/chart.js";
 import { fitLayout, layout, openView } from "../figure/canvas.js";
 import { announce } from "../figure/announce.js";
 import { writeCaption } from "../figure/caption.js";
@@ -30,6 +31,7 @@ import { listenToCsvButtons } from "../below/csv.js";
 import { listenToTables, markRows } from "../below/selected_rows.js";
 import { listenToHelp } from "./help.js";
 import { KEYS, onKey } from "./keys.js";
+import { noteRefusedPictures } from "./refused.js";
 import { drawAll, restartCharts, startWhenVisible } from "./charts.js";
 import { followAddress, listenBelow, listenToControls } from "./controls.js";
 import { watchPrinting, watchSections } from "./sections.js";
@@ -68,7 +70,8 @@ function openSection() {
 
 // Most of a long prompt's values come last in the page; read them after the first drawing.
 async function readLater() {
-  if (document.readyState === "loading") await new Promise((done) => addEventListener("DOMContentLoaded", done));
+  if (!report.later) return;
+  await untilParsed();
   const { packed, ...facts } = JSON.parse($("later").textContent);
   Object.assign(report, facts);
   Object.assign(data, await unpackAll(packed));
@@ -84,12 +87,12 @@ async function readLater() {
   drawFigure();
 }
 
-export async function startPage(vegaEmbed) {
-  document.documentElement.classList.add("scripted");
-  useVega(vegaEmbed);
+// Draw the figure that opens. What fails here fails the page, whose still picture stays.
+async function startFigure() {
   const [packed] = await Promise.all([unpackAll(report.packed), readTexts(), readWindows()]);
   Object.assign(data, packed);
   makePlanes();
+  await untilWide();
   fitWidth();
   fitLayout();
   openSection();
@@ -98,36 +101,42 @@ export async function startPage(vegaEmbed) {
   state.row = state.view === "lens" ? report.layers.length - 1 : report.mapLayer;
   storeOpening();
   noteOpening();
-  const recalled = location.hash.length > 1;
-  readAddress();
+  if (addressFragment()) readAddress();
   redrawWith(drawFigure);
-  listenToControls();
-  listenToSearch();
-  listenToHelp(KEYS);
-  listenToCopyButtons();
   reflect();
   for (const listener of [drawCards, writeCaption, reflectMap, drawWindow, drawMap, drawDetails, markRows, announce, writeAddress]) afterDraw(listener);
   for (const listener of [drawHover, drawDetailsSoon, drawWindowHover, drawMapHover]) afterHover(listener);
   await prepareStatistic();
   await openFigure();
+}
+
+// The one place where the live figure takes the still one's: once it has been painted.
+function showFigure() {
+  showLive("canvas");
   document.documentElement.classList.add("live");
-  addEventListener("keydown", onKey);
-  watchSections();
-  if (report.later) await readLater();
-  await openDetails();
-  await startText();
-  afterDraw(drawText);
-  listenBelow();
-  listenToCsvButtons();
-  listenToTables();
-  watchPrinting(recalled);
-  startWhenVisible();
-  addEventListener("hashchange", followAddress);
+}
+
+function listenToWindow() {
   let resized = Promise.resolve(), waiting = 0;
   addEventListener("resize", () => {
     clearTimeout(waiting);
-    waiting = setTimeout(() => { resized = resized.then(resize); }, 100);
+    waiting = setTimeout(() => { resized = resized.then(() => attempt(resize)); }, 100);
   });
-  for (const changed of [darkMode, matchMedia("print")]) changed.addEventListener("change", drawAll);
+  for (const changed of [darkMode, onPaper]) changed.addEventListener("change", drawAll);
+}
+
+export async function startPage(vegaEmbed) {
+  const isRecalled = addressFragment().length > 0;
+  // A copy of a live page has its marks, and canvases without a picture.
+  for (const place of document.querySelectorAll(".drawn")) place.classList.remove("drawn");
+  useVega(vegaEmbed);
+  await startFigure();
+  showFigure();
+  for (const listen of [listenToControls, listenToSearch, () => listenToHelp(KEYS), listenToCopyButtons]) await attempt(listen);
+  addEventListener("keydown", onKey);
+  for (const part of [
+    watchSections, readLater, openDetails, startText, () => afterDraw(drawText), listenBelow, listenToCsvButtons, listenToTables,
+    () => watchPrinting(isRecalled), startWhenVisible, () => afterFragment(followAddress), listenToWindow, noteRefusedPictures,
+  ]) await attempt(part);
   document.documentElement.classList.add("whole");
 }

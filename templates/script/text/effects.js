@@ -4,7 +4,7 @@ import { colourOf, SHARE, toHex } from "../data/colours.js";
 import { chosenWord, shownWord, spanOf } from "../data/sources.js";
 import { theme } from "../data/state.js";
 import { texts } from "../data/texts.js";
-import { openChart } from "../figure/chart.js";
+import { openChart, showLive } from "../figure/chart.js";
 
 const EFFECT_PALETTE = "effect";
 const RAMP_STEPS = 64;
@@ -67,6 +67,7 @@ export async function drawEffectLegend() {
   view.data("effectramp", ramp).data("effectticks", ticks.map(([end, text]) => ({ end, text })));
   for (const [name, value] of Object.entries(theme())) view.signal(name, value);
   view.run();
+  showLive("effect-legend");
 }
 
 // Mark the tokens of what the shown word rests on.

@@ -5,7 +5,7 @@ import { state, theme } from "../data/state.js";
 import { fractionOf, SHARE } from "../data/colours.js";
 import { statisticReady } from "../data/statistics.js";
 import { rowsShown } from "../data/rows.js";
-import { openChart } from "../figure/chart.js";
+import { openChart, showLive } from "../figure/chart.js";
 import { textColours } from "./colours.js";
 
 let linesView = null;
@@ -46,4 +46,5 @@ export function drawLines() {
 export async function startLines() {
   linesView = await openChart("lines", "lines");
   drawLines();
+  showLive("lines");
 }

@@ -1,5 +1,6 @@
 // The running text made live: colours, hover, selection.
 import { $, report } from "../data/page.js";
+import { watchSize } from "../data/browser.js";
 import { hover, hovered, afterHover } from "../data/selection.js";
 import { state } from "../data/state.js";
 import { selectPosition } from "../data/section.js";
@@ -114,7 +115,7 @@ function listenToText() {
   });
   text.addEventListener("scroll", () => { drawArcs(); drawStrips(); });
   text.addEventListener("toggle", drawArcs, true);
-  new ResizeObserver(() => { drawArcs(); drawStrips(); }).observe(text);
+  watchSize(text, () => { drawArcs(); drawStrips(); });
   afterHover(markHovered);
   afterReading(markAll);
 }

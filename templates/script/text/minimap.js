@@ -4,7 +4,7 @@ import { paintCells } from "../data/images.js";
 import { state, theme } from "../data/state.js";
 import { statisticReady, scaleShown } from "../data/statistics.js";
 import { entropyOver, rowsShown } from "../data/rows.js";
-import { openChart } from "../figure/chart.js";
+import { openChart, showLive } from "../figure/chart.js";
 import { pictureKey } from "../figure/pictures.js";
 import { matches } from "../figure/matches.js";
 import { readingTurns, revealToken, visibleTokens } from "./reader.js";
@@ -58,4 +58,5 @@ export async function startMinimap() {
   });
   canvas.addEventListener("pointermove", (event) => { if (event.buttons) goTo(event); });
   drawMinimap();
+  showLive("minimap");
 }

@@ -1,5 +1,6 @@
 // A text of any length: only the blocks in view are elements, in a box as high as all of them together.
 import { $, makeElement } from "../data/page.js";
+import { watchSize } from "../data/browser.js";
 import { blockElement } from "./spans.js";
 import { CHIP, makeBlocks, turnsOf } from "./blocks.js";
 import { colourTokens } from "./colours.js";
@@ -159,7 +160,7 @@ export function startReader() {
   text.addEventListener("scroll", render);
   for (const name of ["wheel", "touchmove", "keydown", "pointerdown"]) text.addEventListener(name, () => { revealed = null; });
   let width = text.clientWidth, height = text.clientHeight;
-  new ResizeObserver(() => {
+  watchSize(text, () => {
     const hasChanged = text.clientWidth !== width || text.clientHeight !== height;
     if (text.clientWidth !== width) {
       const [from] = visibleTokens();
@@ -170,7 +171,7 @@ export function startReader() {
     height = text.clientHeight;
     render();
     if (hasChanged && revealed !== null) revealToken(revealed, true);
-  }).observe(text);
+  });
 }
 
 // Colour the blocks that are shown again.

@@ -49,6 +49,7 @@ export function listUncertain() {
   const views = [state.view, "attention"].filter((view) => planes[view]);
   const [view, best] = views.map((name) => [name, passages(name)]).find(([, all]) => all.length) ?? ["", []];
   const what = view === "lens" ? "entropy of the model's output" : "attention entropy";
+  for (const button of $("text-unsure").querySelectorAll("button")) button.remove();
   $("text-unsure").append(...best.map(({ from, mean }, i) => {
     const title = `positions ${formatSpan(from, from + PASSAGE)}: mean ${what} ${mean.toFixed(2)} nats`;
     const button = makeElement("button", `${i + 1}`, { type: "button", title, tabIndex: i ? -1 : 0 });

@@ -11,7 +11,8 @@ from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.maps import hidden_sinks
 from attentropy.engine.maps.hidden_sinks import HiddenSinks
 from attentropy.engine.model.cache import continuing
-from attentropy.engine.trace.sink_keys import audience_of, may_be_sinks, sinks_of_layer
+from attentropy.engine.trace.audience import audience_of
+from attentropy.engine.trace.sink_keys import may_be_sinks, sinks_of_layer
 from attentropy.engine.trace.statistics import WITHOUT_SINKS
 from attentropy.kernels.common.mask import Mask
 from swept import LENGTH, family_model, random_ids, streamed, sweeps_of

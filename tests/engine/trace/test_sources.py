@@ -162,14 +162,14 @@ MISFITS = [
     (_set("step_ids", 0, -1), "a step has no token"),
     (_attribute(target="Sydney"), "a step of another text has a position"),
     (_set("logprob", 0, np.nan), "no log-probability"),
-    (_set("logprob", 0, 0.5), "no log-probability"),
+    (_set("logprob", 0, 0.5), "sources/logprob is 0.5 at step 0, above 0"),
     (_set("effect_direct", (3, 0), np.nan), "effect_direct lacks some steps of a span"),
     (_set("effect_total", (0, 0), -1.0), "effect_total lacks some steps of a span"),
     (_set("effect_template", 0, np.nan), "effect_template lacks some steps"),
     (_set("control_low", (slice(None), 0), np.nan), "control_low is above control_high"),
     (_set("control_high", slice(None), -9.0), "control_low is above control_high"),
-    (_set("control_draws", 0, -1), "control_draws is negative"),
-    (_set("attention_mass", 0, 1.5), "attention_mass"),
+    (_set("control_draws", 0, -1), "sources/control_draws is -1 at span 0, below 0"),
+    (_set("attention_mass", 0, 1.5), "sources/attention_mass is 1.5 at span 0, above 1"),
     (_set("label", (0, 0), len(LABELS)), "unknown label"),
     (_set("label", (0, 0), -1), "unknown label"),
     (_untested, "a span without a test has a label"),
@@ -209,7 +209,7 @@ def test_sources_that_do_not_fit_are_refused_by_name(trace, tmp_path, change, me
 def test_infinite_effects_are_refused_where_they_are_read(trace, tmp_path, name):
     sources = _variable(name, lambda values: np.full_like(values, -np.inf))(trace.sources)
     path = _write(trace, stored_sources(sources), tmp_path / "t.zarr")
-    with pytest.raises(TraceError, match=f"{name} of the sources has infinite values"):
+    with pytest.raises(TraceError, match=f"sources/{name} is -inf at span 0, .*step 0"):
         Trace.open(path).sources[name].load()
 
 

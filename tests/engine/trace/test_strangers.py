@@ -15,8 +15,8 @@ from numcodecs.zstd import Zstd
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import digests as seal
 from attentropy.engine.trace import store
+from attentropy.engine.trace.checks import budget
 from attentropy.engine.trace.checks import files as listing
-from attentropy.engine.trace.checks import metadata as inspection
 from attentropy.engine.trace.checks.chunks import frame_bytes
 from attentropy.engine.trace.dataset import Trace, stored_dataset
 from traces import reseal, synthetic
@@ -91,7 +91,7 @@ for _ in range(60):
         ),
         ("entropy", lambda m: m["shape"].__setitem__(0, 2**62), "impossible shape"),
         ("entropy", lambda m: m["shape"].__setitem__(0, True), "impossible shape"),
-        ("entropy", lambda m: m["shape"].__setitem__(2, 2**40), "claims"),
+        ("entropy", lambda m: m["shape"].__setitem__(2, 2**40), "truncated"),
         ("entropy", lambda m: m["shape"].__setitem__(2, 2**20), "truncated"),
         ("entropy", lambda m: m["shape"].pop(), "impossible shape"),
         ("", _attribute(profile=DEEP), "nested too deep"),
@@ -219,9 +219,9 @@ def test_a_frame_says_its_size_and_is_one():
 
 
 def test_little_that_claims_to_be_much_is_refused(folder, monkeypatch):
-    monkeypatch.setattr(inspection, "_FREE_BYTES", 1000)
-    monkeypatch.setattr(inspection, "_MAX_RATIO", 0.001)
-    _refused(folder, "bytes claim to unpack to")
+    monkeypatch.setattr(budget, "_FREE", 1000)
+    monkeypatch.setattr(budget, "_PER_BYTE", 0)
+    _refused(folder, "cells, too many for its size")
 
 
 def test_more_files_than_any_trace_has_are_refused(folder, monkeypatch, tmp_path):

@@ -75,7 +75,7 @@ def _edit(folder, name, change):
         ("", lambda m: m.update(zarr_format=2), "not Zarr v3"),
         ("entropy", lambda m: m["codecs"].append({"name": "numcodecs.pickle"}), "unknown codec"),
         ("entropy", lambda m: m.update(data_type="object"), "unknown data type"),
-        ("entropy", lambda m: m.update(shape=[2**40, 3, 17]), "cut short|claims"),
+        ("entropy", lambda m: m.update(shape=[2**40, 3, 17]), "truncated"),
         ("entropy", lambda m: m.update(shape=[-1, 3, 17]), "impossible"),
         ("entropy", lambda m: m.update(dimension_names=["a", "b", "c"]), "dimensions"),
         (
@@ -141,6 +141,7 @@ def test_an_array_that_is_read_whole_is_read_from_the_disk_once(saved, monkeypat
     read = lazy._StoredArray._read
     monkeypatch.setattr(lazy._StoredArray, "_read", lambda *a: reads.append(a[0]._name) or read(*a))
     trace = Trace.open(saved)
+    reads.clear()  # of the few chunks that opening checks
     for _ in range(2):
         _ = trace["visible"], trace["visible"][0], trace.lens("lens_entropy")
         _ = trace.dataset["entropy"][0].values  # reading a part does not load the array

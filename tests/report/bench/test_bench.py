@@ -7,10 +7,10 @@ import sys
 from dataclasses import replace
 
 import pytest
-import vl_convert
 
 from attentropy.engine.bench.case import AttentionCase, VocabularyCase
 from attentropy.engine.bench.results import Results, Row
+from attentropy.report import vega
 from attentropy.report.bench import summary
 from attentropy.report.bench.results_charts import MIDDLE, NARROW, WIDE, charts
 from attentropy.report.bench.results_page import render
@@ -194,7 +194,7 @@ def test_no_axis_label_is_written_with_an_exponent():
             for row in benchmark.rows
         )
         for indices in ([0, 1], [1]):
-            image = vl_convert.vegalite_to_svg(
+            image = vega.to_svg(
                 charts(replace(benchmark, rows=rows, cases=cases), indices, WIDE)[0]
             )
             texts = re.findall(r">([^<>]+)</text>", image)

@@ -6,10 +6,10 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-import vl_convert
 from PIL import Image
 
 import attentropy
+from attentropy.report import vega
 from attentropy.report.export.pdf import normalize_pdf
 from programs import run
 from traces import synthetic
@@ -128,14 +128,14 @@ def test_a_pdf_is_set_in_order_whatever_order_it_came_in():
 
 
 def test_a_pdf_has_a_number_for_what_cannot_be_embedded(tmp_path, monkeypatch):
-    convert = vl_convert.svg_to_pdf
+    convert = vega.to_pdf
 
     def without_emoji(picture):  # fails on emoji, whichever fonts are installed
         if "🌈" in picture or "👩" in picture:
             raise RuntimeError("the font holds pictures")
         return convert(picture)
 
-    monkeypatch.setattr(vl_convert, "svg_to_pdf", without_emoji)
+    monkeypatch.setattr(vega, "to_pdf", without_emoji)
     tokens = ["a", "🌈", "👩\u200d🌈", "日本", "مرحبا", "é", "b"]
     trace = synthetic(tokens, ["content"] * len(tokens), words=tokens)
     file = tmp_path / "fig.pdf"

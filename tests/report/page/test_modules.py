@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 import attentropy
+from attentropy.report.page.document import without_comments
 from attentropy.report.page.modules import ModuleError, code_only, join, load, parse
 from attentropy.report.page.program import ENTRY, program, script
 
 ROOT = Path(attentropy.__file__).parent / "templates" / "script"
-LOADER = "shell/loader.js"  # part of the page without changes
+SCRIPTS = {"shell/opening.js", "shell/loader.js"}  # of the page, outside of its program
 ROOMS = ("data", "figure", "grid", "text", "below", "shell")  # from low to high
 
 LOW = """\
@@ -154,9 +155,16 @@ def modules():
     return load(ENTRY, script)
 
 
-def test_the_entry_needs_every_module_and_the_loader_is_none(modules):
+def test_the_entry_needs_every_module_but_the_scripts_around_the_program(modules):
     files = {file.relative_to(ROOT).as_posix() for file in ROOT.rglob("*.js")}
-    assert {module.name for module in modules} == files - {LOADER}
+    assert {module.name for module in modules} == files - SCRIPTS
+
+
+def test_the_program_is_the_modules_without_their_comments(modules):
+    joined, text = join(modules), without_comments(join(modules))
+    assert not re.search(r"^ *//", text, re.MULTILINE)
+    assert code_only(text).split() == code_only(joined).split()
+    assert text in program().text
 
 
 def test_rooms_import_only_lower_rooms(modules):

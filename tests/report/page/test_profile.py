@@ -8,11 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import vl_convert
 from click.testing import CliRunner
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report import cli
+from attentropy.report import cli, vega
 from attentropy.report.commands.profile import command
 from attentropy.report.content.profile_words import (
     costs,
@@ -257,6 +256,6 @@ def test_no_axis_label_of_a_profile_is_written_with_an_exponent(factor):
     seconds = trace["profile_seconds"] * np.float32(factor)
     trace = Trace(trace.dataset.assign(profile_seconds=(("chunk", "layer", "part"), seconds)))
     for layout in (WIDE, NARROW):
-        image = vl_convert.vegalite_to_svg(charts(trace, layout)[0])
+        image = vega.to_svg(charts(trace, layout)[0])
         texts = re.findall(r">([^<>]+)</text>", image)
         assert not [text for text in texts if re.search(r"\de[+−-]?\d", text)]
