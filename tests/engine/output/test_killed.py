@@ -33,7 +33,7 @@ def _which(path):
     )
 
 
-def _chosen(steps):
+def _kills(steps):
     """Return the steps at which something changes its place, those before and after, and a few."""
     moves = [i for i, step in enumerate(steps) if step in ("rename", "replace", "ftruncate")]
     others = {0, steps.index("fsync"), len(steps) // 2, len(steps) - 2, len(steps) - 1}
@@ -79,7 +79,7 @@ def test_a_save_that_is_killed_leaves_the_old_trace_or_the_new_one(
     code, steps = killed_at(None, save(prepared("whole")))
     assert code == 0
     outcomes = []
-    for step in _chosen(steps):
+    for step in _kills(steps):
         path = prepared(step)
         code, _ = killed_at(step, save(path))
         assert code == -signal.SIGKILL
@@ -132,7 +132,7 @@ def test_the_end_of_a_run_that_is_killed_is_the_run_or_its_trace(
     code, steps = killed_at(None, prepared("whole").finish)
     assert code == 0
     outcomes = []
-    for step in _chosen(steps):
+    for step in _kills(steps):
         run = prepared(step)
         assert killed_at(step, run.finish)[0] == -signal.SIGKILL
         which = _which(run.target)
