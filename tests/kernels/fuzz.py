@@ -21,7 +21,6 @@ os.environ.setdefault("TRITON_INTERPRET", "1")
 
 import numpy as np
 import torch
-
 from odd_cases import INF, NAN, WAYS, check, check_sweep, check_vocabulary
 
 VALUES = (NAN, NAN, INF, -INF, -0.0, 1e-39, 1e5, -1e5)
@@ -131,32 +130,34 @@ def main():
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--output", type=Path)
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
     np.seterr(all="ignore")
     counts, failed, begin = Counter(), [], time.process_time()
-    for seed in range(chosen.first, chosen.first + chosen.cases):
+    for seed in range(options.first, options.first + options.cases):
         try:
             counts.update(run(seed))
         except Exception as error:
             failed.append(seed)
             place = traceback.extract_tb(error.__traceback__)[1].line
-            print(seed, place, type(error).__name__, str(error)[:300].replace("\n", " "), flush=True)
+            print(
+                seed, place, type(error).__name__, str(error)[:300].replace("\n", " "), flush=True
+            )
     minutes = (time.process_time() - begin) / 60
     lines = [
         "# Odd values in random places", "",
-        f"`python fuzz.py --first {chosen.first} --cases {chosen.cases}` in tests/kernels "
+        f"`python fuzz.py --first {options.first} --cases {options.cases}` in tests/kernels "
         "(a case's number is its seed).", "", "| computed by | cases that agree |", "| --- | --- |",
         *(f"| {name} | {counts[name]:,} |" for name in sorted(counts)), "",
-        f"{len(failed)} cases failed{': ' if failed else ''}{', '.join(map(str, failed))}. Agree: NaN "
-        "and inf in the same places as in the definitions (`oracle.py`), and every number within "
+        f"{len(failed)} cases failed{': ' if failed else ''}{', '.join(map(str, failed))}. Agree: "
+        "NaN and inf in the same places as in the definitions (`oracle.py`), and numbers within "
         "the bounds of `docs/definitions.md`. "
         f"{minutes:.0f} min of one processor; Python {platform.python_version()}, torch "
         f"{torch.__version__}, {platform.system()} {platform.machine()}.", "",
     ]  # fmt: skip
     text = "\n".join(lines)
-    if chosen.output:
-        chosen.output.write_text(text, "utf-8")
+    if options.output:
+        options.output.write_text(text, "utf-8")
     print(text)
     return 1 if failed else 0
 

@@ -260,7 +260,10 @@ def check_vocabulary(impl, hidden, unembedding, **arguments):
     wanted = oracle.vocabulary(hidden, unembedding, **arguments)
     scale = abs(arguments.get("scale", 1.0))
     sizes = [x.double().abs().nan_to_num(0.0, 0.0, 0.0) for x in (hidden, unembedding)]
-    bound = 2e-4 + 2**-19 * scale * float((sizes[0] @ sizes[1].T).max())
+    largest = (sizes[0] @ sizes[1].T).max()
+    if arguments.get("bias") is not None:
+        largest = largest + arguments["bias"].double().abs().nan_to_num(0.0, 0.0, 0.0).max()
+    bound = 2e-4 + 2**-19 * scale * float(largest)
     for name, true in wanted.items():
         mine, true = getattr(got, name).double(), true.double()
         if impl == "triton" and name in ("entropy", "kl"):  # 0 · (−inf), of inf in a product
