@@ -18,13 +18,15 @@ import json
 import os
 import platform
 import resource
+import shutil
 import signal
 import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -67,19 +69,25 @@ def run_case(number: int, templates: Path, folder: Path) -> tuple[str, Result]:
 
 def _in_child(work: Callable[[], object]) -> None:
     """Do `work` in a process of its own; raise `RuntimeError` where it fails."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+    if os.waitstatus_to_exitcode(os.waitpid(_start(work), 0)[1]):
         raise RuntimeError("a case was not written")
+
+
+def _start(work: Callable[[], object]) -> int:
+    """Start `work` in a process of its own, and return its id."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        work()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _make(number: int, templates: Path, folder: Path) -> None:
@@ -137,28 +145,59 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=1e6, help="start no case after that")
     parser.add_argument("--only", type=int, help="one case, with its arguments")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
-    one = arguments.only
-    numbers = range(arguments.first, arguments.first + arguments.cases) if one is None else [one]
-    results: dict[int, tuple[str, Result]] = {}
+    if arguments.only is not None:
+        with tempfile.TemporaryDirectory() as scratch:
+            run([arguments.only], Path(scratch))
+            print((Path(scratch) / str(arguments.only) / "said.txt").read_text("utf-8", "replace"))
+        return
     with tempfile.TemporaryDirectory() as scratch:
-        templates = Path(scratch) / "templates"
-        templates.mkdir()
-        _in_child(lambda: save_templates(templates))
-        for number in numbers:
-            with tempfile.TemporaryDirectory(dir=scratch) as folder:
-                results[number] = run_case(number, templates, Path(folder))
-                name, result = results[number]
-                if result.verdict not in ("result", "line") or one is not None:
-                    print(number, name, result, flush=True)
-                    if one is not None:
-                        print((Path(folder) / "said.txt").read_text("utf-8", "replace"))
+        results = run(range(arguments.first, arguments.first + arguments.cases), Path(scratch),
+                      arguments.processes, arguments.minutes)  # fmt: skip
     text = report(results)
     print(text)
     if arguments.output:
         arguments.output.write_text(text)
+
+
+def run(
+    numbers: Sequence[int], scratch: Path, processes: int = 1, minutes: float = 1e6
+) -> dict[int, tuple[str, Result]]:
+    """Run the cases, shared by so many processes; print what fails."""
+    until = time.monotonic() + 60 * minutes
+    templates = scratch / "templates"
+    templates.mkdir()
+    _in_child(lambda: save_templates(templates))
+    lists = [scratch / f"results-{i}" for i in range(processes)]
+    children = [
+        _start(partial(_run_all, numbers[i::processes], templates, scratch, file, until))
+        for i, file in enumerate(lists)
+    ]
+    for child in children:
+        os.waitpid(child, 0)
+    rows = [json.loads(line) for file in lists for line in file.read_text().splitlines()]
+    return {number: (name, Result(*result)) for number, name, result in sorted(rows)}
+
+
+def _run_all(
+    numbers: Sequence[int], templates: Path, scratch: Path, results: Path, until: float
+) -> None:
+    for number in numbers:
+        if time.monotonic() > until:
+            break
+        folder = scratch / str(number)
+        folder.mkdir()
+        name, result = run_case(number, templates, folder)
+        if result.verdict not in ("result", "line"):
+            print(number, name, result, flush=True)
+        if len(numbers) > 1:
+            shutil.rmtree(folder)
+        with open(results, "a") as file:
+            file.write(json.dumps([number, name, result]) + "\n")
 
 
 def report(results: dict[int, tuple[str, Result]]) -> str:

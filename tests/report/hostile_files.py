@@ -165,7 +165,9 @@ def _grow(rng: random.Random, file: Path, grown: dict[str, int]) -> None:
         file.write_text(json.dumps(metadata))
         return
     array = zarr.open_array(str(file.parent), mode="r")
-    first = array[...].reshape(-1)[0]
+    first = array[...].reshape(-1)[0]  # or what no check of the values refuses
+    if file.parent.name in ("window", "map", "lens_top_logprobs"):
+        first = -20.0 if dims[-1] == "k" else 1 / new[-1]
     shutil.rmtree(file.parent)
     is_text = metadata["data_type"] == "string"
     array = zarr.create_array(
@@ -282,6 +284,8 @@ def _segments(rng: random.Random, templates: Path, folder: Path) -> Case:
     path = folder / "segments.json"
     values: list[Any] = [*ODD, *HOSTILE, [0, 5], [-1, 2**70], [5, 0], [0, 10**9], {"a": [1]}, "is"]
     content = {rng.choice((*HOSTILE, "a")): rng.choice(values) for _ in range(rng.choice((1, 3)))}
+    if rng.random() < 0.3:
+        content = {rng.choice(HOSTILE) or "a": [0, 5], "b": "is"}
     path.write_text(json.dumps(rng.choice((content, content, rng.choice(values)))))
     if rng.random() < 0.4:
         _spoil(rng, path)
