@@ -248,3 +248,20 @@ def test_a_plan_names_what_it_is_for(tmp_path):
     facts = json.loads((scratch_folder(path) / "plan.json").read_text())
     assert set(facts) == {"old", "new", "origin", "spent"}
     assert "/" not in str(facts["spent"])
+
+
+@pytest.mark.parametrize("origin", ["../loot", "/loot", "mine/loot", "mine.partial/loot"])
+def test_a_strangers_plan_moves_nothing_to_another_place(tmp_path, origin):
+    folder = tmp_path / "folder"
+    for name in ("mine", "mine.partial"):
+        (folder / name).mkdir(parents=True)
+    path = folder / "t.zarr"
+    _planned(path)
+    facts = json.loads((scratch_folder(path) / "plan.json").read_text())
+    origin = str(tmp_path / "loot") if origin == "/loot" else origin
+    (scratch_folder(path) / "plan.json").write_text(json.dumps(facts | {"origin": origin}))
+    OLD.save(folder / "other.zarr").rename(path)  # so that the plan cannot be carried out
+    with reserve(path, force=True):
+        pass
+    assert not list(tmp_path.rglob("loot"))
+    assert _which(path) == "old"
