@@ -20,6 +20,7 @@ test: $(VENV)/.installed-dev
 test-fast: $(VENV)/.installed-dev
 	$(PYTEST) --numprocesses auto --dist worksteal -m 'not slow and not browser and not costly and not real' --ignore tests/kernels
 
+# Some need firefox-esr from Debian, which .ci/run installs; without it they are skipped, and say so.
 test-slow: $(VENV)/.installed-dev
 	$(PYTEST) -m 'slow and not real'
 

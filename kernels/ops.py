@@ -55,7 +55,7 @@ def attention(
     Args:
         q: Queries [B, Hq, Nq, D].
         k, v: Keys [B, Hkv, Nk, D] and values [B, Hkv, Nk, Dv]; Hq is a multiple of Hkv.
-        scale: Factor applied to q · k; 1/√D by default.
+        scale: Factor applied to q · k, finite; 1/√D by default.
         causal: Whether query i, at position a = query_offset + i, sees only the keys j ≤ a.
         window: Sliding window: only keys j > a − window; if not causal, |a − j| < window.
         chunk: Chunked attention: only keys in the query's own chunk of this many keys, counted
@@ -78,8 +78,9 @@ def attention(
 
     Raises:
         ValueError: An argument has an invalid shape or value.
-        TypeError: An input is not a floating-point tensor.
-        RuntimeError: An input requires grad and gradients are enabled; there is no backward pass.
+        TypeError: An input is not a floating-point tensor, or a size not a whole number.
+        RuntimeError: An input requires grad and gradients are enabled, or has a tangent, or is one
+            of torch.func.vmap: there is no backward pass, forward-mode derivative or batching rule.
         NotImplementedError: The implementation chosen with `impl` does not support the arguments.
 
     Examples:
@@ -162,7 +163,9 @@ def vocabulary(
         scale: Factor applied to the logits.
         softcap: If given, logit ← softcap · tanh(logit / softcap), after the scale.
         top_k: Number of most likely tokens to return, 0 for none; at most 32 with "triton".
-        targets: Token ids [N] or [N, T] whose log-probability and rank to return.
+        targets: Token ids [N] or [N, T] whose log-probability and rank to return. An id out of
+            range is refused, but on a GPU, where a check would wait for the device, its
+            log-probability is NaN and its rank −1.
         final: Hidden states of the last layer [N, d], for `kl`.
         impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
 
@@ -172,7 +175,7 @@ def vocabulary(
     Raises:
         ValueError: An argument has an invalid shape or value.
         TypeError: An input is not a floating-point tensor, or the targets are not integers.
-        RuntimeError: An input requires grad and gradients are enabled; there is no backward pass.
+        RuntimeError: As in `attention`.
         NotImplementedError: The implementation chosen with `impl` does not support the arguments.
 
     Examples:
@@ -191,7 +194,7 @@ def vocabulary(
     checks.check_inference(call, hidden, unembedding, bias, final)
     columns = targets[:, None] if targets is not None and targets.ndim == 1 else targets
     values = torch.ops.attentropy.vocabulary(
-        hidden, unembedding, bias, columns, final, scale, softcap, top_k, impl
+        hidden, unembedding, bias, columns, final, float(scale), softcap, top_k, impl
     )
     names = vocabulary_names(targets is not None, final is not None)
     results = dict(zip(names, values, strict=True))
@@ -214,7 +217,7 @@ def _check_vocabulary(
     size = unembedding.shape[0]
     if hidden.shape[1] != unembedding.shape[1]:
         raise ValueError(f"{call}: hidden and unembedding differ in their last dimension")
-    if not 0 <= top_k <= size or size == 0:
+    if not 0 <= checks.check_integer(call, "top_k", top_k) <= size or size == 0:
         raise ValueError(f"{call}: top_k must be between 0 and {size}, not {top_k}")
     if bias is not None and bias.shape != (size,):
         raise ValueError(f"{call}: bias must have shape [{size}], not {checks.describe(bias)}")

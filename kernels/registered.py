@@ -6,6 +6,7 @@ import happens in here, where no compiler traces.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from attentropy.kernels.attention import portable
 from attentropy.kernels.common import reference
+from attentropy.kernels.common.autocast import full_precision
 from attentropy.kernels.common.choice import attention_limit, choose, vocabulary_limit
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.common.score import Score
@@ -59,7 +61,9 @@ def attention(
     score = Score(scale, softcap, slopes)
     names = attention_names(stats)
     requested = tuple(names[2:])
-    implementation = choose("attention", impl, q, attention_limit(q, v, last_keys))
+    implementation = choose("attention", impl, q, attention_limit(last_keys, q, k, v))
+    if q[..., 0].numel() == 0:  # no row
+        return _empty_attention(q, v, stats, impl)
     if implementation == "reference":
         results = reference.attention(q, k, v, score=score, mask=mask, sinks=sinks)
         return [results[name] for name in names]
@@ -70,20 +74,45 @@ def attention(
             q, k, v, score=score, mask=mask, sinks=sinks, stats=requested
         )
     else:
-        results = portable.attention(q, k, v, score=score, mask=mask, sinks=sinks, stats=requested)
+        with full_precision(q.device):
+            results = portable.attention(
+                q, k, v, score=score, mask=mask, sinks=sinks, stats=requested
+            )
     results["out"] = results["out"].to(v.dtype)
     return [results[name] for name in names]
 
 
 @torch.library.register_fake("attentropy::attention")
 def _(q, k, v, *rest):  # type: ignore[no-untyped-def]
-    stats, impl = rest[11:13]
+    return _empty_attention(q, v, *rest[11:13])
+
+
+def _empty_attention(q: Tensor, v: Tensor, stats: str, impl: str | None) -> list[Tensor]:
+    """Return results of the right shapes and types, not yet computed."""
     exact = torch.float64 if impl == "reference" or q.dtype == torch.float64 else torch.float32
     rows = q.shape[:3]
     results = [q.new_empty(*rows, v.shape[-1], dtype=exact if impl == "reference" else v.dtype)]
     for name in attention_names(stats)[1:]:
         results.append(q.new_empty(rows, dtype=torch.int32 if is_integer(name) else exact))
     return results
+
+
+def _targets_within(targets: Tensor, size: int) -> Tensor:
+    """Return ids that exist: one out of range becomes 0.
+
+    Raises `ValueError` for such an id where the targets are in the processor's memory. A look at
+    those of another device would wait for it, and end the capture of a CUDA graph.
+    """
+    if _is_here(targets) and targets.numel():
+        lowest, highest = (int(end) for end in targets.aminmax())
+        if not 0 <= lowest <= highest < size:
+            raise ValueError(f"vocabulary: a target is out of range (vocabulary size {size})")
+    return targets.where((targets >= 0) & (targets < size), 0)
+
+
+def _is_here(tensor: Tensor) -> bool:
+    """Return whether a look at the values waits for no device."""
+    return tensor.device.type == "cpu"
 
 
 _LIBRARY.define(
@@ -106,10 +135,7 @@ def vocabulary(
 ) -> list[Tensor]:
     """Return `vocabulary_names` by `impl`, or by the best for the tensors' device."""
     size = len(unembedding)
-    if targets is not None and targets.numel():
-        lowest, highest = (int(end) for end in targets.aminmax())  # waits for the device
-        if not 0 <= lowest <= highest < size:
-            raise ValueError(f"vocabulary: a target is out of range (vocabulary size {size})")
+    ids = None if targets is None else _targets_within(targets, size)
     limit = vocabulary_limit(hidden, unembedding, final, top_k)
     implementation = choose("vocabulary", impl, hidden, limit)
     module = reference if implementation == "reference" else portable_vocabulary
@@ -118,10 +144,15 @@ def vocabulary(
         from attentropy.kernels.vocabulary import triton_launch
 
         run = triton_launch.vocabulary
-    results = run(
-        hidden, unembedding, bias=bias, scale=scale, softcap=softcap, top_k=top_k, targets=targets,
-        final=final,
-    )  # fmt: skip
+    with full_precision(hidden.device):
+        results = run(
+            hidden, unembedding, bias=bias, scale=scale, softcap=softcap, top_k=top_k, targets=ids,
+            final=final,
+        )  # fmt: skip
+    if targets is not None:
+        is_none = (targets != ids).to(hidden.device)
+        results["target_logprob"] = results["target_logprob"].masked_fill(is_none, math.nan)
+        results["target_rank"] = results["target_rank"].masked_fill(is_none, -1)
     return [results[name] for name in vocabulary_names(targets is not None, final is not None)]
 
 

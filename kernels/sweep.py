@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from attentropy.kernels.common import checks
+from attentropy.kernels.common.autocast import full_precision
 from attentropy.kernels.common.choice import Implementation, attention_limit, choose
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.common.score import Score
@@ -80,12 +81,11 @@ def attention_window(
     """
     call = checks.CallDescription("attention_window", q=q, k=k, rows=rows, cols=cols)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
-    for (start, stop), length in ((rows, q.shape[2]), (cols, k.shape[2])):
-        if not 0 <= start <= stop <= length:
-            raise ValueError(f"{call}: ({start}, {stop}) is out of range (0 to {length})")
-    rows, cols = (rows[0], rows[1]), (cols[0], cols[1])
-    _check_choice(call, "values", values, ("weight", "entropy"))
-    return implementation.window(q, k, lse, rows, cols, values=values, score=score, mask=rule)
+    rows = checks.check_range(call, "rows", rows, q.shape[2])
+    cols = checks.check_range(call, "cols", cols, k.shape[2])
+    checks.check_choice(call, "values", values, ("weight", "entropy"))
+    with full_precision(q.device):
+        return implementation.window(q, k, lse, rows, cols, values=values, score=score, mask=rule)
 
 
 def attention_map(
@@ -128,12 +128,14 @@ def attention_map(
     """
     call = checks.CallDescription("attention_map", q=q, k=k, tile=tile)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
-    sides = (tile, tile) if isinstance(tile, int) else tuple(tile)
-    if len(sides) != 2 or min(sides) < 1:
-        raise ValueError(f"{call}: tile must be one size or two, each at least 1")
-    _check_choice(call, "values", values, ("weight", "entropy"))
-    _check_choice(call, "heads", heads, ("all", "mean"))
-    return implementation.tile_mass(q, k, lse, sides, values, heads == "mean", score, rule)
+    sides = tuple(tile) if isinstance(tile, tuple | list) else (tile, tile)
+    if len(sides) != 2:
+        raise ValueError(f"{call}: tile must be one size or two")
+    sides = checks.check_size(call, "tile", sides[0]), checks.check_size(call, "tile", sides[1])
+    checks.check_choice(call, "values", values, ("weight", "entropy"))
+    checks.check_choice(call, "heads", heads, ("all", "mean"))
+    with full_precision(q.device):
+        return implementation.tile_mass(q, k, lse, sides, values, heads == "mean", score, rule)
 
 
 def attention_received(
@@ -171,8 +173,9 @@ def attention_received(
     """
     call = checks.CallDescription("attention_received", q=q, k=k)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
-    _check_choice(call, "heads", heads, ("all", "mean"))
-    return implementation.received(q, k, lse, heads == "mean", score, rule)
+    checks.check_choice(call, "heads", heads, ("all", "mean"))
+    with full_precision(q.device):
+        return implementation.received(q, k, lse, heads == "mean", score, rule)
 
 
 def attention_at(
@@ -210,9 +213,11 @@ def attention_at(
     """
     call = checks.CallDescription("attention_at", q=q, k=k, keys=keys)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
-    if keys.shape != (q.shape[0], q.shape[2]) or keys.is_floating_point():
+    is_whole = not (keys.is_floating_point() or keys.is_complex() or keys.dtype == torch.bool)
+    if keys.shape != (q.shape[0], q.shape[2]) or not is_whole:
         raise ValueError(f"{call}: keys must be integers of shape [B, Nq], one per query")
-    return implementation.at(q, k, lse, keys.to(q.device, torch.int64), score, rule)
+    with full_precision(q.device):
+        return implementation.at(q, k, lse, keys.to(q.device, torch.int64), score, rule)
 
 
 def attention_recent(
@@ -250,9 +255,9 @@ def attention_recent(
     """
     call = checks.CallDescription("attention_recent", q=q, k=k, last=last)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
-    if last < 1:
-        raise ValueError(f"{call}: last must be at least 1, not {last}")
-    return implementation.recent(q, k, lse, last, score, rule)
+    last = checks.check_size(call, "last", last)
+    with full_precision(q.device):
+        return implementation.recent(q, k, lse, last, score, rule)
 
 
 def _prepare(
@@ -279,7 +284,7 @@ def _prepare(
             f"{call}: lse must have shape {list(q.shape[:3])}, not {checks.describe(lse)}"
         )
     checks.check_inference(call, q, k, lse, score.slopes)
-    implementation = choose(call, impl, q, attention_limit(q, k, mask.last_keys))
+    implementation = choose(call, impl, q, attention_limit(mask.last_keys, q, k))
     return _implementation(implementation), score, mask
 
 
@@ -290,10 +295,3 @@ def _implementation(name: Implementation) -> SecondSweep:
 
         return triton_launch
     return reference if name == "reference" else portable
-
-
-def _check_choice(
-    call: checks.CallDescription, name: str, value: str, choices: tuple[str, str]
-) -> None:
-    if value not in choices:
-        raise ValueError(f"{call}: {name} must be {choices[0]!r} or {choices[1]!r}, not {value!r}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,11 +21,11 @@ POLICIES = {
 }
 # What a host does to show a page: attributes of its frame, or a script that fills it.
 FRAMES = {
+    "lazy": 'loading="lazy" srcdoc="{escaped}"',
     "src": 'src="/page"',
     "srcdoc": 'srcdoc="{escaped}"',
     "sandboxed": 'sandbox="allow-scripts" srcdoc="{escaped}"',
     "sandboxed, no scripts": 'sandbox="" srcdoc="{escaped}"',
-    "lazy": 'loading="lazy" srcdoc="{escaped}"',
 }
 FILLED = {
     "blob": "frame.src = URL.createObjectURL(new Blob([text], { type: 'text/html' }))",
@@ -43,7 +42,7 @@ STILL = {"sandboxed, no scripts", "no scripts", "neither", "jenkins", "no styles
 REFUSED = {"no data pictures", "neither", "jenkins"}
 UNSTYLED = {"jenkins", "no styles, no scripts"}
 
-# What a reader sees of a page: the figures by kind, sentences, controls, hints.
+# What a reader sees of a `document`: the figures, sentences, controls, hints.
 SEEN = """(() => {
   const all = (selector) => [...document.querySelectorAll(selector)];
   const isSeen = (element) => {
@@ -77,8 +76,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         name = self.path[1:].replace("%20", " ")
-        if name == "slow.svg":  # holds back a host's event `load`
-            time.sleep(self.server.delay)
+        if name == "late.svg":  # holds back a host's event `load` until the host has reported
+            self.server.reported.wait(_LONGEST)
         text = self.server.text
         body, policy = host(name, text) or text, POLICIES.get(name)
         self.send_response(200)
@@ -90,7 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         size = int(self.headers["Content-Length"])
-        self.server.reports.append(json.loads(self.rfile.read(size)))
+        self.server.report = json.loads(self.rfile.read(size))
+        self.server.reported.set()
         self.send_response(204)
         self.end_headers()
 
@@ -102,17 +102,65 @@ def host(name: str, text: str) -> str | None:
     if name in FRAMES:
         return f"{style}{frame} {FRAMES[name].format(escaped=html.escape(text))}></iframe>"
     if name in FILLED:
-        literal = json.dumps(text).replace("<", "\\u003c")
-        script = f"const frame = document.getElementById('frame'), text = {literal};{FILLED[name]}"
+        script = f"const frame = document.getElementById('frame'), {_literal(text)};{FILLED[name]}"
         return f"{style}{frame}></iframe><script>{script}</script>"
+    if name == "all":
+        return _host_of_all(text)
     return None
 
 
+def _literal(text: str) -> str:
+    return f"text = {json.dumps(text)}".replace("<", "\\u003c")
+
+
+# Shows what is hidden, waits until each document that can be looked into has started, and reports.
+_REPORT = """
+const seen = (document) => %(seen)s;
+const frames = [...document.querySelectorAll('iframe')];
+const ownOf = (frame) => { try { return frame.contentDocument; } catch { return null; } };
+const isStill = (frame) => %(still)s.includes(frame.title);
+setTimeout(() => { for (const show of shows) show(); }, 2000);
+const started = Date.now();
+const watch = setInterval(() => {
+  const own = frames.filter((frame) => ownOf(frame) && !isStill(frame));
+  const isOver = own.every((frame) => ownOf(frame).documentElement?.matches('.whole'));
+  if ((!isOver || Date.now() - started < 6000) && Date.now() - started < %(longest)d) return;
+  clearInterval(watch);
+  const report = frames.map((frame) => [frame.title, ownOf(frame) && seen(ownOf(frame))]);
+  fetch('/report', { method: 'POST', body: JSON.stringify(Object.fromEntries(report)) });
+}, 500);
+"""
+_LONGEST = 150  # seconds
+
+
+def _host_of_all(text: str) -> str:
+    """Return a page that shows the page `text` in all ways, one below the other."""
+    style = "width:100%;height:900px;border:0;display:block"
+    parts = ['<!doctype html><body style="margin:0">']
+    parts += [
+        f'<iframe title="{name}" style="{style}" {attributes.format(escaped=html.escape(text))}>'
+        "</iframe>"
+        for name, attributes in FRAMES.items()
+    ]
+    parts += [f'<iframe title="{n}" style="{style}" src="/{n}"></iframe>' for n in POLICIES]
+    parts += [f'<iframe title="{name}" style="{style}"></iframe>' for name in FILLED]
+    fills = "".join(
+        f"{{ const frame = document.querySelector('[title=\"{name}\"]'); {fill}; }}"
+        for name, fill in FILLED.items()
+    ).replace("window.show = ", "shows.push(")
+    fills = fills.replace("'block'; }", "'block'; })").replace("'900px'; }", "'900px'; })")
+    report = _REPORT % {
+        "seen": SEEN, "still": json.dumps(sorted(STILL)), "longest": 1000 * _LONGEST - 30_000,
+    }  # fmt: skip
+    script = f"const {_literal(text)}, shows = [];{fills}{report}"
+    return "".join([*parts, '<img src="/late.svg">', f"<script>{script}</script>"])
+
+
 @contextmanager
-def serving(delay: float = 0) -> Iterator[Any]:
+def serving() -> Iterator[Any]:
     """Serve the pages of all ways; set `text` of what this yields to the page to be shown."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.text, server.delay, server.reports = "", delay, []
+    server.text, server.report, server.reported = "", None, threading.Event()
     server.address = f"http://127.0.0.1:{server.server_port}/"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

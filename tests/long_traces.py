@@ -70,6 +70,7 @@ def long(
     values["lens_rank"][0][:, at] = random.integers(0, 50, (layers, at.size))
     values["lens_top_ids"][0][:, at] = random.integers(0, 400, (layers, at.size, k))
     logs = -np.sort(random.exponential(1.5, (layers, at.size, k)) + 0.05, axis=-1)
+    logs -= np.log(np.exp(logs).sum(-1, keepdims=True) + 0.05)  # the rest of the vocabulary: 5 %
     values["lens_top_logprobs"][0][:, at] = logs
     # Rehearsal of the answer at the last dummy tokens grows with the layer.
     values |= {

@@ -9,6 +9,11 @@ from typing import Any
 
 from attentropy.engine.bench.case import CASES, Case
 from attentropy.engine.errors import UsageError
+from attentropy.engine.trace.checks.json_text import parse_json
+from attentropy.engine.trace.checks.unreadable import UNREADABLE
+
+MAX_BYTES = 2**24
+_MOST_ROWS = 20_000  # a page draws each
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,13 @@ class Results:
     def from_json(cls, text: str, name: str) -> Results:
         """Read what `to_json` wrote. Raises `UsageError`, which names the file `name`."""
         try:
-            content = json.loads(text)
+            content = parse_json(text, max_bytes=MAX_BYTES)
             kind = CASES[content["what"]]
             cases = tuple(_checked(kind, case) for case in content["cases"])
             rows = tuple(_checked(Row, row) for row in content["rows"])
             ceilings = {_text(k): _positive(v) for k, v in content["ceilings"].items()}
+            if max(len(cases), len(rows)) > _MOST_ROWS:
+                raise ValueError("more rows than a benchmark measures")
             if not cases or "flops_per_second" not in ceilings:
                 raise ValueError("nothing to compare")
             if not all(row.case < len(cases) and (row.seconds or row.reason) for row in rows):
@@ -87,7 +94,7 @@ class Results:
             what, command, ours = (_text(content[key]) for key in ("what", "command", "ours"))
             machine = {_text(k): _text(v) for k, v in content["machine"].items()}
             return cls(what, command, ours, machine, ceilings, cases, rows)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise UsageError(
                 f"{name!r} does not contain results of attentropy bench --json"
             ) from error

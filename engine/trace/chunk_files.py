@@ -52,7 +52,10 @@ def read_facts(path: Path) -> dict[str, str]:
             size = int.from_bytes(file.read(8), "little")
             if size > MAX_BYTES:
                 raise TraceError(f"{path.name}: its header is too large, so it was not opened")
-            metadata = parse_json(file.read(size)).get("__metadata__", {})
+            header = file.read(size)
+            if len(header) < size:
+                raise ValueError("the file is shorter than its header")
+            metadata = parse_json(header).get("__metadata__", {})
         return {str(name): str(text) for name, text in metadata.items()}
     except UNREADABLE as error:
         raise _unreadable(path) from error

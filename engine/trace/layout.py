@@ -27,7 +27,7 @@ NARROW = frozenset(
 _INTEGERS = frozenset(name for name, (_, kind) in VARIABLES.items() if kind == "i")
 # Dimensions along which a trace grows while its answer is generated.
 TOKEN_DIMS = ("query", "position")
-_ONE_PER_CHUNK = ("layer", "site")
+ONE_PER_CHUNK = ("layer", "site")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def chunk_shape(
     has_others = len(dims) > 1
 
     def length(dim: str, size: int) -> int:
-        if dim in _ONE_PER_CHUNK and has_others:
+        if dim in ONE_PER_CHUNK and has_others:
             return 1
         return max(1, min(size, lengths.get(dim, size)))
 

@@ -7,7 +7,6 @@ unpickled, and sizes are checked before a tensor is read.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.output.place import reserve
+from attentropy.engine.trace.checks.json_text import parse_json
 from attentropy.engine.translator.translator import KINDS, AffineMap, Translator
 
 FORMAT = "attentropy-lens"
@@ -201,7 +201,7 @@ def _refused(name: str, why: str) -> UsageError:
 def read_table(translator: Translator) -> list[dict[str, float]]:
     """Return the held-out measurements of each layer, as `fit_lens` wrote them; [] for none."""
     try:
-        table = json.loads(translator.facts.get("table", "[]"))
+        table = parse_json(translator.facts.get("table", "[]"))
     except ValueError:
         return []
     return table if isinstance(table, list) else []

@@ -91,7 +91,8 @@ def attention(
     if not all(math.isfinite(float(x.sum())) for x in result.values()):
         return None
     if entropy:
-        is_low = (result["entropy"] < _LOW) & (result["entropy"] * _SHARE < rounding)
+        is_low = result["entropy"] - 8 * rounding < _LOW
+        is_low &= result["entropy"] * _SHARE < rounding
         _refine(result["entropy"], is_low, q, k, scale, past if mask.causal else None)
     return result
 

@@ -180,13 +180,17 @@ def _consume(
     gl.store(lse + o_row, LN2 * (b_m * c + gl.log2(b_l)), mask=m_m)
     if ENTROPY:
         b_t = gl.convert_layout(gl.sum(b_t, 1), gl.SliceLayout(1, LAYOUT))
-        b_h = LN2 * gl.maximum(gl.log2(b_l) - b_t / b_l, 0.0)
-        if CAUSAL:  # one visible key: exactly zero, whatever the rounding of l
-            b_h = gl.where(gl.minimum(keys, o_a + 1) == 1, 0.0, b_h)
+        b_h = gl.log2(b_l) - b_t / b_l
+        b_h = LN2 * gl.where(b_h < 0.0, 0.0, b_h)  # a maximum would turn NaN into 0
+        if CAUSAL:  # one visible key: exactly zero, whatever the rounding of l, or NaN
+            b_h = gl.where(gl.minimum(keys, o_a + 1) == 1, b_h - b_h, b_h)
         gl.store(entropy + o_row, b_h, mask=m_m)
     if max_prob is not None:
-        gl.store(max_prob + o_row, gl.exp2(gl.fma(b_m, c, -(b_m * c))) / b_l, mask=m_m)
-    b_share = gl.convert_layout(1 / b_l, gl.SliceLayout(1, OUTPUT))
+        b_largest = gl.exp2(gl.fma(b_m, c, -(b_m * c))) / b_l
+        gl.store(max_prob + o_row, gl.where(b_l == 0, float("nan"), b_largest), mask=m_m)
+    # No weight at all, where every score is −inf: the output is 0.
+    b_share = gl.where(b_l == 0, 0.0, 1 / b_l)
+    b_share = gl.convert_layout(b_share, gl.SliceLayout(1, OUTPUT))
     o_m = gl.convert_layout(o_m, gl.SliceLayout(1, OUTPUT))
     o_row = gl.convert_layout(o_row, gl.SliceLayout(1, OUTPUT))
     o_d = gl.arange(0, D, gl.SliceLayout(0, OUTPUT))

@@ -21,7 +21,7 @@ def merge(
     earlier part gives the top key. sinks [Hq] scale `out` and give sink_prob.
     """
     lse = torch.logsumexp(parts["lse"], 0)  # [B, Hq, Nq]
-    has_key = parts["lse"] > -torch.inf
+    has_key = parts["lse"] != -torch.inf  # NaN is another thing than no key
     log_w = torch.where(has_key, parts["lse"] - lse, 0.0)
     w = torch.where(has_key, log_w.exp(), 0.0)
     empty = ~has_key.any(0)
@@ -46,7 +46,7 @@ def merge(
                 result[name] = largest.masked_fill(empty, torch.nan)
             else:
                 key = parts["top_key"].gather(0, part[None])[0]
-                result[name] = key.masked_fill(empty, -1)
+                result[name] = key.masked_fill(empty | lse.isnan(), -1)
     if sinks is not None:
         sink_prob = torch.sigmoid(sinks.to(lse)[:, None] - lse)
         result["out"] = result["out"] * (1 - sink_prob)[..., None]

@@ -204,7 +204,8 @@ class _Sums:
     def _rescale(self, shift: Tensor) -> None:
         factor, sums = shift.exp(), self._sums
         if "u" in sums:
-            sums["u"] = factor * (sums["u"] + shift * (2 * sums["t"] + shift * sums["l"]))
+            near = shift.clamp_min(-1e4)  # below, the factor is 0 and the square may overflow
+            sums["u"] = factor * (sums["u"] + near * (2 * sums["t"] + near * sums["l"]))
         if "t" in sums:
             sums["t"] = factor * (sums["t"] + shift * sums["l"])
         sums["acc"] *= factor[..., None]
@@ -231,7 +232,10 @@ class _Sums:
         if self._top is not None:
             result["top_key"] = self._top.masked_fill(l.isnan(), -1).to(torch.int32)
         l = sums["l"].masked_fill(empty, 1.0)
-        return result | {"lse": self._m + l.log(), "out": sums["acc"] / l[..., None]}
+        out = sums["acc"] / l[..., None]
+        if self.is_odd:
+            out = out.masked_fill(empty[..., None], 0.0)
+        return result | {"lse": self._m + l.log(), "out": out}
 
 
 def _weigh(p: Tensor, v: Tensor) -> Tensor:

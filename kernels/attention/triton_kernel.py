@@ -253,9 +253,9 @@ def forward(
 
     b_l, b_t, b_u = tl.sum(b_l, 1), tl.sum(b_t, 1), tl.sum(b_u, 1)  # [BM]
     o_row = (i_part.to(tl.int64) * heads + i_h) * queries + o_m
-    m_some = b_l > 0
+    m_none = b_l == 0  # NaN is another thing than no key
     b_lse = online_lse(b_m, b_l, c)
-    b_out = tl.where(m_some[:, None], b_acc / b_l[:, None], 0.0)
+    b_out = tl.where(m_none[:, None], 0.0, b_acc / b_l[:, None])
     if sinks is not None:
         b_sink = tl.load(sinks + i_h + tl.zeros_like(o_m), mask=m_m, other=0.0)
         b_share = 1 / (1 + tl.exp2((b_lse - b_sink) * _LOG2E))
@@ -268,18 +268,18 @@ def forward(
     if entropy is not None:
         b_h = online_entropy(b_l, b_t)
         if CAUSAL and not HIDES:
-            # One visible key: exactly zero, whatever the rounding of l.
-            b_h = tl.where(tl.minimum(limit, o_a + 1) == 1, 0.0, b_h)
+            # One visible key: exactly zero, whatever the rounding of l, or NaN.
+            b_h = tl.where(tl.minimum(limit, o_a + 1) == 1, b_h - b_h, b_h)
         tl.store(entropy + o_row, b_h, mask=m_m)
     if max_prob is not None:
         tl.store(max_prob + o_row, online_max_prob(b_m, b_l, c), mask=m_m)
     if VARENTROPY:
         tl.store(varentropy + o_row, online_varentropy(b_l, b_t, b_u), mask=m_m)
     if DISTANCE:
-        b_far = tl.where(m_some, tl.sum(b_far, 1) / b_l, float("nan"))
+        b_far = tl.where(m_none, float("nan"), tl.sum(b_far, 1) / b_l)
         tl.store(distance + o_row, b_far, mask=m_m)
     if SINK_MASS:
-        b_early = tl.where(m_some, tl.sum(b_early, 1) / b_l, float("nan"))
+        b_early = tl.where(m_none, float("nan"), tl.sum(b_early, 1) / b_l)
         tl.store(sink_mass + o_row, b_early, mask=m_m)
     if TOP_KEY:
-        tl.store(top_key + o_row, b_top, mask=m_m)
+        tl.store(top_key + o_row, tl.where(b_l > 0, b_top, -1), mask=m_m)

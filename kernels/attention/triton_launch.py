@@ -147,7 +147,8 @@ def _launch(
             q, *(_describe(x, tile) for x in (k, v)), buffers["out"], buffers["lse"],
             *(buffers.get(name) for name in _COLUMNS),
             *(make_dense(x, q, torch.int32) for x in (
-                mask.key_starts, mask.key_lengths, mask.segments,
+                mask.key_starts, mask.key_lengths,
+                None if mask.segments is None else gpu.rank_segments(mask.segments),
             )),
             *(make_dense(x, q, torch.float32) for x in (score.slopes, sinks)),
             *q.stride(), *k.stride(), *v.stride(), batch, heads, queries, keys, mask.query_offset,

@@ -171,3 +171,19 @@ def check_scores(
     )
     scale = dim**-0.5 if scale is None else float(scale)
     return mask, Score(scale, None if softcap is None else float(softcap), slopes)
+
+
+def check_range(
+    call: CallDescription, name: str, limits: tuple[int, int], length: int
+) -> tuple[int, int]:
+    """Return a range (start, stop) within 0 … length; raise `ValueError` for any other."""
+    start, stop = (check_integer(call, name, limit) for limit in limits)
+    if not 0 <= start <= stop <= length:
+        raise ValueError(f"{call}: ({start}, {stop}) is out of range (0 to {length})")
+    return start, stop
+
+
+def check_choice(call: CallDescription, name: str, value: str, choices: tuple[str, str]) -> None:
+    """Raise `ValueError` unless the value is one of two."""
+    if value not in choices:
+        raise ValueError(f"{call}: {name} must be {choices[0]!r} or {choices[1]!r}, not {value!r}")

@@ -49,6 +49,19 @@ def make_dense(tensor: Tensor | None, like: Tensor, dtype: torch.dtype) -> Tenso
     return None if tensor is None else tensor.to(like.device, dtype).contiguous()
 
 
+def rank_segments(segments: Tensor) -> Tensor:
+    """Return the numbers of segments [B, Nk] as int32, distinct where they were.
+
+    Numbers of more bits are replaced by their ranks, without a wait for the device.
+    """
+    if segments.dtype.itemsize < 4 or segments.dtype == torch.int32 or segments.shape[1] == 0:
+        return segments.to(torch.int32)
+    ordered, order = segments.to(torch.int64).sort(-1)
+    ranks = torch.zeros_like(order, dtype=torch.int32)
+    ranks[:, 1:] = (ordered[:, 1:] != ordered[:, :-1]).cumsum(-1, dtype=torch.int32)
+    return torch.empty_like(ranks).scatter_(-1, order, ranks)
+
+
 def fold_scale(score: Score) -> tuple[bool, float]:
     """Return whether scores are scaled first, and the factor of the exponential in base 2.
 

@@ -96,12 +96,14 @@ def attention(
         sink = sinks.double()[None, :, None]
         stats["sink_prob"] = torch.sigmoid(sink - lse)
         weights = p * (1 - stats["sink_prob"])[..., None]
-    stats["out"] = _weighted(weights, repeat_heads(v.double(), q.shape[1]), pairs)
+    stats["out"] = _weighted(
+        weights, repeat_heads(v.double(), q.shape[1]), pairs & has_key[..., None]
+    )
     return stats
 
 
 def _weighted(weights: Tensor, v: Tensor, pairs: Tensor) -> Tensor:
-    """Return Σ_j p_ij v_j over the keys j that a query sees: 0 · NaN of another key does not count."""
+    """Return Σ_j p_ij v_j over the keys j that a query sees: of others, 0 · NaN does not count."""
     is_odd = ~v.isfinite().all(-1)  # [B, Hq, Nk]
     out = weights @ v.masked_fill(is_odd[..., None], 0.0)
     for j in is_odd.flatten(0, 1).any(0).nonzero()[:, 0].tolist():
@@ -135,15 +137,16 @@ def vocabulary(
     lse = torch.logsumexp(logits, -1).masked_fill(is_wrong, math.nan)
     log_p = logits - lse[:, None]
     p = log_p.exp()
-    ordered = logits.sort(dim=-1, descending=True, stable=True)
+    # Where a row has no order, all its logits count as equal.
+    ordered = logits.masked_fill(is_wrong[:, None], 0.0).sort(dim=-1, descending=True, stable=True)
     stats = {
         "entropy": -torch.where(p == 0, 0.0, p * log_p).sum(-1),
         "lse": lse,
-        "top_ids": ordered.indices[:, :top_k].masked_fill(is_wrong[:, None], -1).int(),
-        "top_logprobs": ordered.values[:, :top_k] - lse[:, None],
+        "top_ids": ordered.indices[:, :top_k].int(),
+        "top_logprobs": log_p.gather(-1, ordered.indices[:, :top_k]),
     }
     if targets is not None:
-        rank_of = ordered.indices.argsort(-1).masked_fill(is_wrong[:, None], -1)
+        rank_of = ordered.indices.argsort(-1)
         stats["target_logprob"] = log_p.gather(-1, targets.long())
         stats["target_rank"] = rank_of.gather(-1, targets.long()).int()
     if final is not None:

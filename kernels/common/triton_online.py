@@ -2,7 +2,9 @@
 
 Over the keys so far, with z = c·s − c·m in base 2 and c = scale · log2 e: m = max s (unscaled),
 l = Σ 2^z and t = Σ 2^z·z. When m rises, the sums move to the new maximum before the tile is added,
-so nothing large is ever subtracted (for the sums: Milakov & Gimelshein 2018).
+so nothing large is ever subtracted (for the sums: Milakov & Gimelshein 2018). A score of NaN or
++inf makes l NaN, although maxima drop NaN, and with it whatever a row stores: at the end, l is 0
+where no key was visible and NaN where nothing is known. A score of −inf makes t NaN alone.
 
 A row's sums have LANES parts: column n of a tile adds to part n mod LANES, and the parts are added
 up after the loop. So no step of the loop adds across threads (see `Tile.lanes`).
@@ -68,14 +70,15 @@ def online_step(
 def online_lse(b_m, b_l, c):
     """Return ln Σ exp of the scaled scores [BM]; −inf where no key was visible."""
     b_lse = LN2 * (b_m * c + tl.log2(b_l))
-    return tl.where(b_l > 0, b_lse, float("-inf"))
+    return tl.where(b_l == 0, float("-inf"), b_lse)
 
 
 @triton.jit
 def online_entropy(b_l, b_t):
-    """Return the entropy [BM] in nats, never negative; NaN where no key was visible."""
-    b_h = LN2 * tl.maximum(tl.log2(b_l) - b_t / b_l, 0.0)
-    return tl.where(b_l > 0, b_h, float("nan"))
+    """Return the entropy [BM] in nats, never negative; NaN where no key was visible, or a NaN."""
+    b_h = tl.log2(b_l) - b_t / b_l
+    b_h = LN2 * tl.maximum(b_h, 0.0, propagate_nan=tl.PropagateNan.ALL)
+    return tl.where(b_l == 0, float("nan"), b_h)
 
 
 @triton.jit
@@ -85,12 +88,13 @@ def online_max_prob(b_m, b_l, c):
     The largest weight is 2^z at z = c·m − fl(c·m), which is the rounding error of c·m and not 0.
     """
     b_z = tl.fma(b_m, c, -(b_m * c))
-    return tl.where(b_l > 0, tl.exp2(b_z) / b_l, float("nan"))
+    return tl.where(b_l == 0, float("nan"), tl.exp2(b_z) / b_l)
 
 
 @triton.jit
 def online_varentropy(b_l, b_t, b_u):
     """Return the variance of ln p under p [BM] in nats², never negative; NaN without keys."""
     b_mean = b_t / b_l
-    b_var = LN2 * LN2 * tl.maximum(b_u / b_l - b_mean * b_mean, 0.0)
-    return tl.where(b_l > 0, b_var, float("nan"))
+    b_var = b_u / b_l - b_mean * b_mean
+    b_var = LN2 * LN2 * tl.maximum(b_var, 0.0, propagate_nan=tl.PropagateNan.ALL)
+    return tl.where(b_l == 0, float("nan"), b_var)

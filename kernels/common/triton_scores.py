@@ -81,3 +81,29 @@ def visible(
     if SEGMENTS:
         m_s = m_s & (b_segment[:, None] == b_other[None, :])
     return m_s
+
+
+@triton.jit
+def viewers(
+    n_first, n_last, start, offset, queries, window, chunk,
+    CAUSAL: tl.constexpr, WINDOW: tl.constexpr, CHUNK: tl.constexpr,
+):  # fmt: skip
+    """Return lo, hi, full_lo, full_hi: which queries see some or all of keys n_first … n_last.
+
+    Queries lo … hi−1 see some of them, queries full_lo … full_hi−1 all of them, segments aside.
+    """
+    lo, hi = offset, offset + queries
+    full_lo, full_hi = lo, hi
+    if CAUSAL:
+        lo, full_lo = tl.maximum(lo, n_first), tl.maximum(full_lo, n_last)
+    if WINDOW:
+        hi, full_hi = tl.minimum(hi, n_last + window), tl.minimum(full_hi, n_first + window)
+        if not CAUSAL:
+            lo = tl.maximum(lo, n_first - window + 1)
+            full_lo = tl.maximum(full_lo, n_last - window + 1)
+    if CHUNK:
+        low, high = chunk_begin(n_first, start, chunk), chunk_begin(n_last, start, chunk)
+        lo, full_lo = tl.maximum(lo, low), tl.maximum(full_lo, high)
+        hi, full_hi = tl.minimum(hi, high + chunk), tl.minimum(full_hi, low + chunk)
+    hi = tl.where(n_first > n_last, lo, hi)
+    return lo - offset, hi - offset, full_lo - offset, full_hi - offset

@@ -10,38 +10,19 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from attentropy.kernels.common.triton_scores import HIDDEN, bend, chunk_begin, product, visible
+from attentropy.kernels.common.triton_scores import (
+    HIDDEN,
+    bend,
+    chunk_begin,
+    product,
+    viewers,
+    visible,
+)
 
 _LOG2E = tl.constexpr(1.4426950408889634)
 # Columns of a matrix product that are eight apart lie in the same thread, so their sums do not
 # cross threads.
 _LANES = tl.constexpr(8)
-
-
-@triton.jit
-def _viewers(
-    n_first, n_last, start, offset, queries, window, chunk,
-    CAUSAL: tl.constexpr, WINDOW: tl.constexpr, CHUNK: tl.constexpr,
-):  # fmt: skip
-    """Return lo, hi, full_lo, full_hi: which queries see some or all of keys n_first … n_last.
-
-    Queries lo … hi−1 see some of them, queries full_lo … full_hi−1 all of them, segments aside.
-    """
-    lo, hi = offset, offset + queries
-    full_lo, full_hi = lo, hi
-    if CAUSAL:
-        lo, full_lo = tl.maximum(lo, n_first), tl.maximum(full_lo, n_last)
-    if WINDOW:
-        hi, full_hi = tl.minimum(hi, n_last + window), tl.minimum(full_hi, n_first + window)
-        if not CAUSAL:
-            lo = tl.maximum(lo, n_first - window + 1)
-            full_lo = tl.maximum(full_lo, n_last - window + 1)
-    if CHUNK:
-        low, high = chunk_begin(n_first, start, chunk), chunk_begin(n_last, start, chunk)
-        lo, full_lo = tl.maximum(lo, low), tl.maximum(full_lo, high)
-        hi, full_hi = tl.minimum(hi, high + chunk), tl.minimum(full_hi, low + chunk)
-    hi = tl.where(n_first > n_last, lo, hi)
-    return lo - offset, hi - offset, full_lo - offset, full_hi - offset
 
 
 @triton.jit
@@ -54,15 +35,17 @@ def _block_of(query, tile, pieces, BM: tl.constexpr, TILES: tl.constexpr):
 def _stream(
     b_sum, b_k, o_n, m_n, first, last, origin, p_q, stride_qn, p_lse, firsts, of_queries, b_other,
     queries, offset, tile, pieces, start, window, chunk, slope, scale, softcap, c, m_d,
-    MASKED: tl.constexpr, BOUNDED: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr,
-    CHUNK: tl.constexpr, SCALED: tl.constexpr, SOFTCAP: tl.constexpr, SLOPES: tl.constexpr,
-    ENTROPY: tl.constexpr, PRECISION: tl.constexpr, BM: tl.constexpr, PM: tl.constexpr,
+    MASKED: tl.constexpr, BOUNDED: tl.constexpr, GAPS: tl.constexpr, CAUSAL: tl.constexpr,
+    WINDOW: tl.constexpr, CHUNK: tl.constexpr, SCALED: tl.constexpr, SOFTCAP: tl.constexpr,
+    SLOPES: tl.constexpr, ENTROPY: tl.constexpr, PRECISION: tl.constexpr, BM: tl.constexpr,
+    PM: tl.constexpr,
 ):  # fmt: skip
     """Add what the query blocks first … last−1 give the keys o_n [BN] to b_sum [BN, RUN, GM, W].
 
-    b_k [BN, BD]; `origin`: the row of blocks that RUN counts from; BOUNDED, which MASKED needs:
-    some slots of a block have no query. Such slots, and queries that see no key at all, get a
-    weight of 2^HIDDEN = 0; a block that is not MASKED has no query without a visible key.
+    b_k [BN, BD]; `origin`: the row of blocks that RUN counts from; GAPS: some slots of a block have
+    no query; BOUNDED, which MASKED needs: they may be in these blocks. Such slots, and queries
+    that see no key at all, get a weight of 2^HIDDEN = 0; a block that is not MASKED has no query
+    without a visible key.
     """
     RUN: tl.constexpr = b_sum.shape[1]
     W: tl.constexpr = b_sum.shape[3]
@@ -82,7 +65,7 @@ def _stream(
             m_m = (i_piece * BM + o_in < tile) & (o_m < queries)
             b_q = tl.load(p_block, mask=m_d & m_m[None, :], other=0.0)
             b_lse = tl.load(p_lse + i_m + o_slot, mask=m_m, other=float("-inf"))  # [BM]
-            b_base = tl.where(b_lse > float("-inf"), b_lse * -_LOG2E, HIDDEN)
+            b_base = tl.where(b_lse == float("-inf"), HIDDEN, b_lse * -_LOG2E)
         else:
             b_q = tl.load(p_block, mask=m_d, other=0.0)
             b_base = tl.load(p_lse + i_m + o_slot) * -_LOG2E
@@ -100,13 +83,16 @@ def _stream(
                 o_a, o_n, m_n, o_c, window, chunk, b_segment, b_other, CAUSAL, WINDOW, CHUNK,
                 of_queries is not None,
             )  # fmt: skip
+            if GAPS:  # 0 · NaN of a slot without a query is NaN
+                m_s = m_s & m_m[:, None]
             if firsts is not None:
                 m_s = m_s & (o_n[None, :] >= tl.load(firsts + o_m, mask=m_m, other=0)[:, None])
-            b_s = tl.where(tl.trans(m_s), b_s, HIDDEN)
         b_z = tl.fma(b_s, c, b_base[None, :])
         b_p = tl.exp2(b_z)
         if ENTROPY:
             b_p = b_p * b_z
+        if MASKED:  # at the end: NaN of a row is none of a key that it does not see
+            b_p = tl.where(tl.trans(m_s), b_p, 0.0)
         b_part = tl.sum(tl.reshape(b_p, [BN, 1, GM, PM // W, W]), 3)  # [BN, 1, GM, W]
         if ENTROPY:
             b_part = -b_part
@@ -145,6 +131,7 @@ def tile_sums(
     W: tl.constexpr = PM if PM < _LANES else _LANES
     SLOPES: tl.constexpr = slopes is not None
     SEGMENTS: tl.constexpr = of_keys is not None
+    GAPS: tl.constexpr = PARTIAL or SHORT
     NEVER_FULL: tl.constexpr = SEGMENTS or (firsts is not None)
 
     pieces_m, pieces_n = tl.cdiv(tile_m, BM), tl.cdiv(tile_n, BN)
@@ -193,7 +180,7 @@ def tile_sums(
         m_n = (o_in < tile_n) & (o_n < limit) & (o_n >= start)
         n_first = tl.maximum(tl.maximum(start, 0), base + i_piece * BN)
         n_last = tl.minimum(limit, base + tl.minimum((i_piece + 1) * BN, GN * tile_n)) - 1
-        lo, hi, full_lo, full_hi = _viewers(
+        lo, hi, full_lo, full_hi = viewers(
             n_first, n_last, start, offset, queries, window, chunk, CAUSAL, WINDOW, CHUNK
         )
         none = lo >= hi
@@ -227,22 +214,22 @@ def tile_sums(
                 b_sum = _stream(
                     b_sum, b_k, o_n, m_n, lo, full_lo, origin, p_q, stride_qn, p_lse, firsts,
                     of_queries, b_other, queries, offset, tile_m, pieces_m, start, window, chunk,
-                    slope, scale, softcap, c, m_d[:, None], True, True, CAUSAL, WINDOW, CHUNK,
-                    SCALED, SOFTCAP, SLOPES, ENTROPY, PRECISION, BM, PM,
+                    slope, scale, softcap, c, m_d[:, None], True, True, GAPS, CAUSAL, WINDOW,
+                    CHUNK, SCALED, SOFTCAP, SLOPES, ENTROPY, PRECISION, BM, PM,
                 )  # fmt: skip
             if not NEVER_FULL:
                 b_sum = _stream(
                     b_sum, b_k, o_n, m_n, full_lo, full_hi, origin, p_q, stride_qn, p_lse, firsts,
                     of_queries, b_other, queries, offset, tile_m, pieces_m, start, window, chunk,
-                    slope, scale, softcap, c, m_d[:, None], False, PARTIAL, CAUSAL, WINDOW, CHUNK,
-                    SCALED, SOFTCAP, SLOPES, ENTROPY, PRECISION, BM, PM,
+                    slope, scale, softcap, c, m_d[:, None], False, PARTIAL, GAPS, CAUSAL, WINDOW,
+                    CHUNK, SCALED, SOFTCAP, SLOPES, ENTROPY, PRECISION, BM, PM,
                 )  # fmt: skip
             if (WINDOW or CHUNK or SHORT) and not NEVER_FULL:
                 b_sum = _stream(
                     b_sum, b_k, o_n, m_n, full_hi, hi, origin, p_q, stride_qn, p_lse, firsts,
                     of_queries, b_other, queries, offset, tile_m, pieces_m, start, window, chunk,
-                    slope, scale, softcap, c, m_d[:, None], True, True, CAUSAL, WINDOW, CHUNK,
-                    SCALED, SOFTCAP, SLOPES, ENTROPY, PRECISION, BM, PM,
+                    slope, scale, softcap, c, m_d[:, None], True, True, GAPS, CAUSAL, WINDOW,
+                    CHUNK, SCALED, SOFTCAP, SLOPES, ENTROPY, PRECISION, BM, PM,
                 )  # fmt: skip
         # Slots without a key had a score of 0: their sums do not count.
         b_sum = tl.where(m_n[:, None, None, None], b_sum, 0.0)
@@ -295,5 +282,6 @@ def single_weights(
                slopes is not None)  # fmt: skip
     o_row = (i_b * tl.num_programs(1) + i_h) * queries + o_m
     b_lse = tl.load(lse + o_row, mask=m_s, other=0.0)
+    m_s = m_s & (b_lse != float("-inf"))
     b_p = tl.where(m_s, tl.exp2((tl.sum(b_s, 1) - b_lse) * _LOG2E), 0.0)
     tl.store(out + o_row, b_p, mask=m_m)

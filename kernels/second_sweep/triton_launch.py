@@ -201,4 +201,5 @@ def _segments(mask: Mask) -> tuple[Tensor, Tensor] | None:
     if mask.segments is None:
         return None
     position = torch.arange(mask.queries, device=mask.segments.device) + mask.query_offset
-    return mask.segments[:, position.clamp(0, mask.keys - 1)], mask.segments
+    segments = gpu.rank_segments(mask.segments)
+    return segments[:, position.clamp(0, mask.keys - 1)], segments

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 _ROWS, _COLUMNS = 1024, 1024
+_FLOOR = -1e30  # of a row's maximum
 _GROUP = 16  # columns of a block whose maximum the top k compare first
 
 
@@ -50,8 +51,8 @@ class _Top:
 
     def __init__(self, hidden: Tensor, k: int) -> None:
         self.k = k
-        self.values = hidden.new_full((len(hidden), k), -math.inf)
-        self.ids = torch.zeros(len(hidden), k, dtype=torch.int64, device=hidden.device)
+        self.values = hidden.new_empty(len(hidden), 0)
+        self.ids = torch.empty(len(hidden), 0, dtype=torch.int64, device=hidden.device)
 
     def add(self, logits: Tensor, left: int) -> Tensor:
         """Add a block whose ids are higher than all before; return the maxima of its rows [n].
@@ -66,19 +67,28 @@ class _Top:
         high = peaks.amax(-1)
         if not self.k:
             return high
+        if left < self.k:  # the first entries, whatever their logits
+            values, columns = self._largest(logits, slice(None), peaks)
+            self.values, self.ids = self._merge(slice(None), values, columns + left)
+            return high
         rows = (high > self.values[:, -1]).nonzero()[:, 0]
         if not len(rows):
             return high
         values, columns = self._largest(logits, rows, peaks[rows])
-        columns, by_id = columns.sort(-1)
-        values = torch.cat([self.values[rows], values.gather(-1, by_id)], -1)
-        ids = torch.cat([self.ids[rows], columns + left], -1)
-        order = values.sort(dim=-1, descending=True, stable=True)
-        self.values[rows] = order.values[:, : self.k]
-        self.ids[rows] = ids.gather(-1, order.indices[:, : self.k])
+        self.values[rows], self.ids[rows] = self._merge(rows, values, columns + left)
         return high
 
-    def _largest(self, logits: Tensor, rows: Tensor, peaks: Tensor) -> tuple[Tensor, Tensor]:
+    def _merge(self, rows: Tensor | slice, values: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the k largest logits of `rows` so far and of entries with higher ids."""
+        ids, by_id = ids.sort(-1)
+        values = torch.cat([self.values[rows], values.gather(-1, by_id)], -1)
+        ids = torch.cat([self.ids[rows], ids], -1)
+        order = values.sort(dim=-1, descending=True, stable=True)
+        return order.values[:, : self.k], ids.gather(-1, order.indices[:, : self.k])
+
+    def _largest(
+        self, logits: Tensor, rows: Tensor | slice, peaks: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return the k largest logits of `rows` [r] in this block and their columns, [r, k] each.
 
         peaks: the maxima of the rows' groups [r, groups].
@@ -89,14 +99,15 @@ class _Top:
         peaks, group = peaks.topk(min(k + 1, groups), -1)
         steps = torch.arange(0, width, groups, device=logits.device)
         candidates = (group[:, :k, None] + steps).flatten(1)
-        logits_there = logits[rows[:, None], candidates]
+        logits = logits[rows]
+        logits_there = logits.gather(-1, candidates)
         values, place = logits_there.topk(min(k + 1, logits_there.shape[1]), -1)
         columns = candidates.gather(-1, place[:, :k])
         smallest = values[:, k - 1 : k]
         tied = (peaks[:, k:] >= smallest).any(-1) | (values[:, k:] >= smallest).any(-1)
         values = values[:, :k]
         if bool(tied.any()):  # topk picks any of equal values; a stable sort picks the lower id
-            order = logits[rows[tied]].sort(dim=-1, descending=True, stable=True)
+            order = logits[tied].sort(dim=-1, descending=True, stable=True)
             values[tied], columns[tied] = order.values[:, :k], order.indices[:, :k]
         return values, columns
 
@@ -136,8 +147,11 @@ class _RowSums:
         self.l, self.t = hidden.new_zeros(len(hidden)), hidden.new_zeros(len(hidden))
 
     def move(self, high: Tensor) -> Tensor:
-        """Raise the maximum to `high` [n] where that is larger; return old minus new, ≤ 0."""
-        m = torch.maximum(self.m, high)
+        """Raise the maximum to `high` [n] where that is larger; return old minus new, ≤ 0.
+
+        Finite after the first block: a block of −inf alone must not give −inf − (−inf).
+        """
+        m = torch.maximum(self.m, high).clamp_min(_FLOOR)
         shift = torch.where(self.m == -math.inf, 0.0, self.m - m)
         self.m = m
         return shift
@@ -166,22 +180,31 @@ def vocabulary(
     parts = []
     for first in range(0, max(1, len(hidden)), _ROWS):
         rows = slice(first, first + _ROWS)
-        parts.append(
-            _rows(
-                hidden[rows].to(exact),
-                head,
-                top_k,
-                None if targets is None else targets[rows].to(hidden.device, torch.int64),
-                None if final is None else final[rows].to(exact),
-            )
+        block = (
+            hidden[rows].to(exact),
+            head,
+            top_k,
+            None if targets is None else targets[rows].to(hidden.device, torch.int64),
+            None if final is None else final[rows].to(exact),
         )
+        part = _rows(*block)
+        if _is_odd(part):
+            part = _rows(*block, is_odd=True)
+        parts.append(part)
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
+def _is_odd(part: dict[str, Tensor]) -> bool:
+    """Return whether 0 · (−inf), which is NaN, has reached a mean."""
+    means = [part[name] for name in ("entropy", "kl") if name in part]
+    return any(bool((mean.isnan() & part["lse"].isfinite()).any()) for mean in means)
+
+
 def _rows(
-    hidden: Tensor, head: _Head, top_k: int, targets: Tensor | None, final: Tensor | None
-) -> dict[str, Tensor]:
-    """Return the statistics of one block of rows."""
+    hidden: Tensor, head: _Head, top_k: int, targets: Tensor | None, final: Tensor | None, *,
+    is_odd: bool = False,
+) -> dict[str, Tensor]:  # fmt: skip
+    """Return the statistics of one block of rows; `is_odd`: some of its logits are −inf."""
     rows, size = len(hidden), len(head.weight)
     width = min(size, _COLUMNS * max(1, _ROWS // max(1, rows)))
     space = hidden.new_empty(3 if final is not None else 2, rows * width)
@@ -204,14 +227,19 @@ def _rows(
             shift_f = final_sums.move(z_f.amax(-1))
             z_f -= final_sums.m[:, None]
             torch.exp(z_f, out=p)
-            final_sums.add(p, z_f.sub_(z), shift_f, shift_f - shift)
+            gap = z_f.sub_(z)
+            final_sums.add(p, gap.masked_fill_(p == 0, 0.0) if is_odd else gap, shift_f,
+                           shift_f - shift)  # fmt: skip
         torch.exp(z, out=p)
+        if is_odd:
+            z.masked_fill_(p == 0, 0.0)
         sums.add(p, z, shift, shift)
     log_l = sums.l.log()
+    lse = (sums.m + log_l).masked_fill(sums.l == 0, math.nan)  # no logit above −inf
     result = {
         "entropy": (log_l - sums.t / sums.l).clamp_min(0.0),
-        "lse": sums.m + log_l,
-        "top_ids": top.ids.int(),
+        "lse": lse,
+        "top_ids": _in_order(top.ids, lse).int(),
         "top_logprobs": top.values - sums.m[:, None] - log_l[:, None],
     }
     if final is not None:
@@ -219,16 +247,23 @@ def _rows(
         result["kl"] = (mean_gap + log_l - final_sums.l.log()).clamp_min(0.0)
     if rank is not None:
         result["target_logprob"] = rank.target_logits - sums.m[:, None] - log_l[:, None]
-        result["target_rank"] = correct_ranks(rank.count, top.ids, rank.targets).int()
+        result["target_rank"] = correct_ranks(rank.count, top.ids, rank.targets, lse).int()
     return result
 
 
-def correct_ranks(ranks: Tensor, ids: Tensor, targets: Tensor) -> Tensor:
+def correct_ranks(ranks: Tensor, ids: Tensor, targets: Tensor, lse: Tensor) -> Tensor:
     """Return ranks [n, T] that agree with the top ids [n, k], however logits were rounded.
 
-    A target among the top k gets its place there, any other target a rank of at least k.
+    A target among the top k gets its place there, any other target a rank of at least k. Where lse
+    [n] is NaN all logits count as equal, so a target's rank is its id.
     """
-    if ids.shape[1] == 0:
-        return ranks
-    is_top = ids[:, None, :] == targets[:, :, None]
-    return torch.where(is_top.any(-1), is_top.int().argmax(-1), ranks.clamp_min(ids.shape[1]))
+    if ids.shape[1]:
+        is_top = ids[:, None, :] == targets[:, :, None]
+        place = is_top.int().argmax(-1)
+        ranks = torch.where(is_top.any(-1), place, ranks.clamp_min(ids.shape[1]))
+    return torch.where(lse.isnan()[:, None], targets, ranks)
+
+
+def _in_order(ids: Tensor, lse: Tensor) -> Tensor:
+    """Return the top ids [n, k], but 0 … k − 1, as of equal logits, where lse [n] is NaN."""
+    return torch.where(lse.isnan()[:, None], torch.arange(ids.shape[1], device=ids.device), ids)

@@ -27,6 +27,9 @@ from attentropy.kernels.vocabulary.triton_ranking import (
 )
 
 _LOG2E = tl.constexpr(1.4426950408889634)
+# What stands for a logit of −inf: below the start of the running maximum, above HIDDEN.
+LOWEST = tl.constexpr(-1e31)
+_INFINITE = tl.constexpr(1e15)  # a divergence of so many nats comes of LOWEST
 
 
 @triton.jit
@@ -86,6 +89,17 @@ def _logits(b_s, b_bias, scale, softcap, BIAS: tl.constexpr, SCALE: tl.constexpr
 
 
 @triton.jit
+def _read_bias(bias, o_v, scale):
+    """Return the biases of the entries o_v [BN], float32.
+
+    −inf, which hides a token, becomes a finite bias whose logit is LOWEST: 0 · (−inf) is NaN.
+    """
+    b_bias = tl.load(bias + o_v).to(tl.float32)
+    lowest = tl.where(scale > 0, LOWEST / scale, float("-inf"))
+    return tl.maximum(b_bias, lowest, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
 def target_logits(
     hidden, unembedding, bias, targets, out,
     stride_hn, stride_hd, stride_wv, stride_wd, rows, count, scale, softcap,
@@ -104,7 +118,7 @@ def target_logits(
     o_v = tl.load(targets + o_n * count + i_t)  # [BN], column c is the target of row c
     b_bias = o_c.to(tl.float32)
     if bias is not None:
-        b_bias = tl.load(bias + o_v).to(tl.float32)
+        b_bias = _read_bias(bias, o_v, scale)
     b_s = tl.zeros([BM, BN], tl.float32)
     b_s, _ = _products(
         b_s, b_s, hidden, unembedding, None, 0, 0, tl.minimum(o_m, rows - 1), o_v,
@@ -158,7 +172,7 @@ def sweep(
         )  # fmt: skip
         b_bias = o_v.to(tl.float32)
         if bias is not None:
-            b_bias = tl.load(bias + o_in).to(tl.float32)
+            b_bias = _read_bias(bias, o_in, scale)
         b_s = _logits(b_s, b_bias[None, :], scale, softcap, bias is not None, SCALE, SOFTCAP)
         if i_v + BN > size:
             b_s = tl.where((o_v < size)[None, :], b_s, HIDDEN)
@@ -224,7 +238,8 @@ def join(
     b_delta = b_m - b_top[:, None]
     b_factor = tl.exp2(b_delta * _LOG2E)
     b_sum = tl.sum(b_factor * b_l, 1)
-    b_log = LN2 * tl.log2(b_sum)
+    # No logit above −inf: NaN, as where one is NaN or +inf.
+    b_log = tl.where(b_sum == 0, float("nan"), LN2 * tl.log2(b_sum))
     tl.store(lse + o_m, b_top + b_log, mask=m_m)
     if entropy is not None:
         b_t = tl.load(t + o_part, mask=m_part, other=0.0)
@@ -239,6 +254,8 @@ def join(
         b_of = tl.sum(b_scale * b_lf, 1)
         b_r = tl.sum(b_scale * (b_r + (b_moved - b_delta) * b_lf), 1)
         b_kl = b_r / b_of + LN2 * tl.log2(b_sum / b_of)
+        b_kl = tl.where(b_kl > _INFINITE, float("inf"), b_kl)
+        b_kl = tl.where(b_sum > 0, b_kl, float("nan"))
         tl.store(kl + o_m, tl.maximum(b_kl, 0.0, propagate_nan=tl.PropagateNan.ALL), mask=m_m)
     if keys is not None:
         o_k = tl.arange(0, KEYS)
@@ -250,9 +267,12 @@ def join(
             b_best = tl.max(b_keys, 1)
             b_keys = tl.where(b_keys == b_best[:, None], -MAX_INT64, b_keys)
             b_id = (b_best & MAX_INT32).to(tl.int32) ^ MAX_INT32
-            tl.store(top_ids + o_m * TOP + i_k, b_id, mask=m_m)
-            tl.store(top_logprobs + o_m * TOP + i_k, key_value(b_best) - b_top - b_log, mask=m_m)
+            b_value = key_value(b_best)
+            b_value = tl.where(b_value <= LOWEST / 2, float("-inf"), b_value)
+            tl.store(top_ids + o_m * TOP + i_k, tl.where(b_sum > 0, b_id, i_k), mask=m_m)
+            tl.store(top_logprobs + o_m * TOP + i_k, b_value - b_top - b_log, mask=m_m)
     if target_logit is not None:
         for i_t in range(count):
             b_target = tl.load(target_logit + o_row * count + i_t)
+            b_target = tl.where(b_target <= LOWEST / 2, float("-inf"), b_target)
             tl.store(target_logprob + o_m * count + i_t, b_target - b_top - b_log, mask=m_m)

@@ -58,7 +58,7 @@ def vocabulary(
     if ids is not None:
         rank = parts["rank"]
         assert rank is not None
-        results["target_rank"] = correct_ranks(rank, results["top_ids"], ids).int()
+        results["target_rank"] = correct_ranks(rank, results["top_ids"], ids, results["lse"]).int()
     return results
 
 

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attentropy.engine.errors import AttentropyError, UsageError, install_command
+from attentropy.engine.errors import (
+    AttentropyError,
+    TraceError,
+    UsageError,
+    install_command,
+)
+from attentropy.engine.trace.checks.regular import read_named
 from attentropy.report.commands import keeping, output
 from attentropy.report.commands.bench_grid import grid_for, list_of, parse_heads, parse_mask
 from attentropy.report.commands.endings import PAGE_ENDINGS, RESULT_ENDINGS
@@ -185,12 +191,14 @@ def _write(
 
 
 def _read(path: Path) -> Results:
-    from attentropy.engine.bench.results import Results
+    from attentropy.engine.bench.results import MAX_BYTES, Results
 
     try:
-        return Results.from_json(path.read_text("utf-8"), path.name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path.name!r} cannot be read as text") from error
+        text = read_named(path, MAX_BYTES).decode("utf-8")
+        return Results.from_json(text, path.name)
+    except (OSError, TraceError, UnicodeDecodeError) as error:
+        why = f" ({error})" if isinstance(error, TraceError) else ""
+        raise UsageError(f"{path.name!r} cannot be read as text{why}") from error
 
 
 def _measure(

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.trace.checks.json_text import BadJson, parse_json
 from attentropy.report.text import for_terminal
 
 Message = dict[str, Any]
@@ -53,9 +54,9 @@ def read_prompt(
 def parse_template_args(text: str) -> dict[str, Any]:
     """Return the arguments of a chat template. Raises `UsageError` for no object of JSON."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"--template-args is not JSON ({str(error)[:80]})") from error
+        value = parse_json(text)
+    except ValueError as error:
+        raise UsageError(f"--template-args is {error}") from error
     if not isinstance(value, dict):
         raise UsageError('--template-args must be a JSON object, such as {"enable_thinking": true}')
     return value
@@ -70,10 +71,8 @@ def parse_messages(text: str, name: str) -> list[Message] | dict[str, Any]:
     messages. Raises `UsageError` for anything else.
     """
     try:
-        value = json.loads(text)
-    except RecursionError as error:
-        raise UsageError(f"{name}: {_FORMS}") from error
-    except ValueError as error:
+        value = parse_json(text)
+    except BadJson as error:
         value = _parse_lines(text, name, error)
     if isinstance(value, dict):
         value = [value]
@@ -103,17 +102,17 @@ def _unwrap(conversation: Mapping[str, Any], name: str) -> list[Message] | dict[
     return {"messages": messages, "tools": conversation["tools"]}
 
 
-def _parse_lines(text: str, name: str, error: ValueError) -> list[Any]:
+def _parse_lines(text: str, name: str, error: BadJson) -> list[Any]:
     """Return the values of the lines of a JSONL file; `error` says why it is not one of JSON."""
     lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
     values = []
     for i, line in lines:
         try:
-            values.append(json.loads(line))
+            values.append(parse_json(line))
         except ValueError as line_error:
             if not values:  # the first line alone is no JSON: the file was meant as one value
-                raise UsageError(f"{name} is not JSON ({error})") from error
-            raise UsageError(f"{name}: line {i} is not JSON ({line_error})") from line_error
+                raise UsageError(f"{name} is {error}") from error
+            raise UsageError(f"{name}: line {i} is {line_error}") from line_error
     return values
 
 
@@ -142,10 +141,10 @@ def parse_ids(text: str, name: str) -> list[int]:
 def _parse_numbers(text: str, name: str) -> Any:
     try:
         if "[" in text or "{" in text:
-            return json.loads(text)
+            return parse_json(text)
         numbers = text.strip().removesuffix(",").rstrip()
         return [int(number) for number in re.split(r"\s*,\s*|\s+", numbers)] if numbers else []
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(
             f"{name} is neither JSON nor whole numbers separated by commas or spaces"
         ) from error

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from attentropy.engine.errors import UsageError
+from attentropy.engine.errors import TraceError, UsageError
+from attentropy.engine.trace.checks.json_text import MAX_BYTES, parse_json
+from attentropy.engine.trace.checks.regular import read_named
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
 
@@ -15,11 +16,14 @@ def read_segments(name: str, argument: str = "segments") -> Any:
     """Return what the file holds; `engine.trace.segments` checks it. Raises `UsageError`."""
     path = Path(name)
     try:
-        return json.loads(path.read_text("utf-8-sig"))
+        text = read_named(path, MAX_BYTES).decode("utf-8-sig")
+        return parse_json(text)
+    except TraceError as error:
+        raise UsageError(f"`{argument}`: {error}") from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise UsageError(f"`{argument}`: {path.name!r} cannot be read ({reason})") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"`{argument}`: {path.name!r} is not a JSON file in UTF-8") from error
 
 

@@ -11,6 +11,7 @@ from xarray.core import indexing
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.schema import COMPARISON
+from attentropy.engine.trace.text import text_array
 from attentropy.report import planes
 from attentropy.report.compare.columns import OnColumns, on_columns
 from attentropy.report.compare.common import contents_words, lens_sites, number_texts, site_entry
@@ -92,7 +93,7 @@ def _attention(difference: Aligned) -> tuple[Variables, Variables]:
     if not difference.heads_match:
         means = mean_over_heads(difference)
         variables: Variables = {"entropy": (dims, subtract(*means)[:, None])}
-        return variables, {"head": ("head", np.array([-1], np.int32))}
+        return variables, {"head": ("head", np.array([-1], np.int32)), **_notes(a, b)}
     lazy = OnColumns(
         [t.dataset["entropy"] for t in difference.traces],
         [difference.at_a, difference.at_b],
@@ -101,10 +102,28 @@ def _attention(difference: Aligned) -> tuple[Variables, Variables]:
     variables = {"entropy": (dims, indexing.LazilyIndexedArray(lazy))}
     if "top_key" in a and "top_key" in b:
         variables["top_key"] = (dims, difference.of_side("top_key", 0).variable._data)
-    coordinates: Variables = {"head": ("head", a["head"])}
+    coordinates: Variables = {"head": ("head", a["head"]), **_notes(a, b)}
     if "heads" in a and "heads" in b:
         coordinates["heads"] = ("layer", np.minimum(a["heads"], b["heads"]))
     return variables, coordinates
+
+
+def _notes(a: Trace, b: Trace) -> Variables:
+    """Return why layers have no attention in A, in B or in both, as a coordinate."""
+    sides = [
+        [str(note) for note in trace["attention_note"]] if "attention_note" in trace else None
+        for trace in (a, b)
+    ]
+    if sides == [None, None]:
+        return {}
+    empty = [""] * a.dataset.sizes["layer"]
+    pairs = zip(sides[0] or empty, sides[1] or empty, strict=True)
+    notes = [own if own == other else _of_sides(own, other) for own, other in pairs]
+    return {"attention_note": ("layer", text_array(notes))}
+
+
+def _of_sides(*notes: str) -> str:
+    return "; ".join(f"{side}: {note}" for side, note in zip("AB", notes, strict=True) if note)
 
 
 def mean_over_heads(difference: Aligned) -> np.ndarray:

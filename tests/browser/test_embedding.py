@@ -1,6 +1,8 @@
 """A page that is embedded, saved or under a foreign policy shows its figure, or says why not."""
 
+import html
 import io
+import re
 import time
 
 import numpy as np
@@ -171,3 +173,93 @@ def test_so_do_comparisons_profiles_and_benchmarks(show, kind, way):
 @pytest.mark.parametrize("way", ["mhtml", "copy", "no scripts", "jenkins"])
 def test_on_a_telephone_and_in_the_dark_too(show, way, width, dark):
     _assert_shown(show("trace", way, width=width, dark=dark), "trace", way)
+
+
+_PRINTED = ("file", "srcdoc", "no scripts", "mhtml", "copy", "no styles, no scripts")
+
+
+@pytest.mark.parametrize("way", _PRINTED)
+def test_on_paper_each_chart_is_there_once(show, way):
+    """In a dark room too: paper has the light picture."""
+    frame = show("trace", way, dark=True)
+    frame.page.emulate_media(media="print")
+    frame.evaluate("dispatchEvent(new Event('beforeprint'))")
+    seen = frame.evaluate(SEEN)
+    for picture in seen["pictures"]:
+        assert picture["still"] + picture["live"] == 1, picture
+    assert seen["controls"] == 0
+    assert way in UNSTYLED or seen["notice"] == ""
+    assert frame.page.pdf()
+    image = Image.open(io.BytesIO(frame.locator("#figure").screenshot())).convert("L")
+    assert np.median(np.asarray(image)[:3]) > 230
+
+
+def test_a_copy_of_a_copy_is_as_small_and_as_live_as_the_page(show, pages, tmp_path):
+    """What the script adds to the document, it does not add again."""
+    frame = show("trace", "copy")
+    once = frame.evaluate("document.documentElement.outerHTML.length")
+    again = tmp_path / "again.html"
+    again.write_text(frame.evaluate("document.documentElement.outerHTML"), "utf-8")
+    frame.goto(again.as_uri())
+    frame.wait_for_selector("html.whole", state="attached", timeout=60_000)
+    assert abs(frame.evaluate("document.documentElement.outerHTML.length") - once) < 0.01 * once
+    assert once < 1.1 * len(pages("trace").read_text("utf-8"))
+    _assert_shown(frame, "trace", "copy")
+
+
+def test_without_scripts_a_copy_says_of_the_still_figure_what_it_is(show):
+    """The reader had chosen another view, whose caption is not the picture's."""
+    opening = show("trace", "no scripts").inner_text("#figure figcaption")
+    assert show("trace", "mhtml").inner_text("#figure figcaption") == opening
+    assert show("trace", "file").inner_text("#caption").split() == opening.split()
+
+
+def test_two_reports_in_one_page_are_live_and_apart(chromium, server, pages):
+    server.text = pages("trace").read_text("utf-8")
+    page = chromium.new_page()
+    page.goto(server.address + "src")
+    page.evaluate("document.body.append(document.querySelector('iframe').cloneNode())")
+    for frame in page.frames[1:]:
+        frame.wait_for_selector("html.whole", state="attached", timeout=60_000)
+    first, second = page.frames[1:]
+    first.click("[data-view=attention]")
+    assert first.locator("[data-view=attention][aria-pressed=true]").count() == 1
+    assert second.locator("[data-view=lens][aria-pressed=true]").count() == 1
+    for frame in (first, second):
+        _assert_shown(frame, "trace", "src")
+    page.close()
+
+
+def test_a_link_of_the_page_stays_in_the_page(show):
+    """In a frame by `srcdoc`, the browser would take `#section-map` for a part of the host."""
+    frame = show("trace", "srcdoc")
+    frame.click('nav a[href="#section-map"]')
+    frame.click('nav a[href="#section-figure"]')
+    assert frame.url == "about:srcdoc"
+    assert "live" in frame.evaluate("document.documentElement.className")
+
+
+@pytest.mark.parametrize("strip", ["styles", "sources", "pictures"])
+def test_a_notebooks_cell_shows_its_pictures_or_their_texts_where_it_is_sanitised(chromium, strip):
+    """Viewers take attributes and elements away that they do not know."""
+    cell = synthetic()._repr_html_()
+    cell = {
+        "styles": lambda text: re.sub(r' style="[^"]*"', "", text),
+        "sources": lambda text: re.sub(r"</?picture>|<source[^>]*>", "", text),
+        "pictures": lambda text: re.sub(r'(?:src|srcset)="data:[^"]*"', "", text),
+    }[strip](cell)
+    page = chromium.new_page()
+    page.set_content(
+        f'<iframe id="f" sandbox="" srcdoc="{html.escape(cell)}" height="900"></iframe>'
+    )
+    frame = page.frames[-1]
+    frame.wait_for_load_state()
+    pictures = frame.locator("img")
+    for i in range(2):
+        picture = pictures.nth(i)
+        assert picture.is_visible()
+        is_drawn = picture.evaluate("(own) => own.naturalWidth > 100")
+        assert is_drawn == (strip != "pictures")
+        assert "by layer and position" in picture.get_attribute("alt")
+        assert frame.locator("figcaption").nth(i).is_visible()
+    page.close()

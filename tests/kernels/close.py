@@ -27,8 +27,15 @@ def available(device):
     return device
 
 
+# An entropy below LOW nats is within RELATIVE of it, and FLOOR, too.
+LOW, RELATIVE, FLOOR = 1e-4, 0.1, 5e-7
+
+
 def assert_close(got, wanted, bound, name=""):
-    """Assert |got − wanted| ≤ bound where wanted is finite, and the same NaN and inf elsewhere."""
+    """Assert |got − wanted| ≤ bound where wanted is finite, and the same NaN and inf elsewhere.
+
+    Entropies near 0 (by their name) have a relative bound, too: see docs/definitions.md.
+    """
     got, wanted = got.detach().cpu().double(), wanted.detach().cpu().double()
     assert got.shape == wanted.shape, f"{name}: {got.shape} is not {wanted.shape}"
     assert torch.equal(got.isnan(), wanted.isnan()), f"{name}: NaN in other places"
@@ -40,6 +47,18 @@ def assert_close(got, wanted, bound, name=""):
         assert float(error.max()) <= bound, (
             f"{name}: {error.max():.3g} (RMS {rms:.3g}) > {bound:.3g}"
         )
+    if name == "entropy":
+        assert_relative(got[finite], wanted[finite], RELATIVE + bound, FLOOR)
+
+
+def assert_relative(got, wanted, relative, floor=0.0):
+    """Assert |got − wanted| ≤ relative · wanted + floor for each entropy below LOW nats."""
+    is_low = wanted < LOW
+    excess = ((got - wanted).abs() - relative * wanted - floor)[is_low]
+    if excess.numel():
+        i = int(excess.argmax())
+        pair = float(got[is_low][i]), float(wanted[is_low][i])
+        assert float(excess[i]) <= 0, f"entropy: {pair[0]:.3g} is not {pair[1]:.3g} nats"
 
 
 def score_bound(q, k, scale=None):

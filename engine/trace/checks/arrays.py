@@ -15,6 +15,7 @@ import numpy as np
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.checks.files import MAX_FILES
+from attentropy.engine.trace.layout import ONE_PER_CHUNK
 from attentropy.engine.trace.text import count
 from attentropy.engine.trace.types import Dims
 
@@ -120,6 +121,12 @@ class ArrayMetadata:
         if not are_lengths or 0 in lengths or not len(shape) == len(lengths) == len(names):
             raise TraceError(
                 f"{self._trace}: {self._name} has an impossible shape, so it was not opened"
+            )
+        if any(n > 1 for dim, n in zip(names, lengths, strict=True) if dim in ONE_PER_CHUNK) and (
+            len(names) > 1
+        ):  # each layer would be unpacked with all others, again and again
+            raise TraceError(
+                f"{self._trace}: {self._name} has several layers in one chunk, so it was not opened"
             )
         return list(shape), list(lengths)
 

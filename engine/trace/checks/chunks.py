@@ -55,9 +55,8 @@ def frame_bytes(data: bytes) -> int | None:
 class CheckedStore(Store):
     """The chunks of a trace, for reading.
 
-    Raises `TraceError` for a chunk that is not what its array claims, for one that does not have
-    the digest which was written with it, and where all that was unpacked is more than a trace of
-    this size needs. `unpacked` counts these bytes.
+    Raises `TraceError` for a chunk that is not what its array claims, and for one that does not
+    have the digest which was written with it. `unpacked` counts the bytes of chunks.
     """
 
     supports_writes = False
@@ -94,33 +93,24 @@ class CheckedStore(Store):
         digests = self._contents.digests
         if digests is not None and digests.get(key) != digest(data):
             raise TraceError(f"{damaged} (checksum mismatch)")
-        self._count(claim.size)
-        self._check_size(damaged, claim, data)
+        self.unpacked += self._checked_size(damaged, claim, data)
         return (prototype or default_buffer_prototype()).buffer.from_bytes(data)
 
     def __deepcopy__(self, memo: object) -> CheckedStore:
         """Return the store itself: a copy of a dataset reads the same file."""
         return self
 
-    def _count(self, unpacked: int | None) -> None:
-        self.unpacked += unpacked or 0
-        if self.unpacked > self._contents.max_unpacked:
-            raise TraceError(
-                f"{self._trace} was unpacked many times over, which its chunks make necessary; "
-                "if you trust the file, allow more with `max_cells`"
-            )
-
-    def _check_size(self, damaged: str, claim: Claim, data: bytes) -> None:
+    def _checked_size(self, damaged: str, claim: Claim, data: bytes) -> int:
+        """Return the bytes that a chunk unpacks to, which are those that its array claims."""
         size = frame_bytes(data) if claim.packed else len(data)
-        if claim.size is not None:
-            if size != claim.size:
-                raise TraceError(f"{damaged} (wrong size)")
-        elif size is None or size > MAX_TEXT_BYTES:
+        if size is None or size > (MAX_TEXT_BYTES if claim.size is None else claim.size):
             raise TraceError(f"{damaged} (wrong size)")
-        else:
-            self._count(size)
+        if claim.size is None:
             if _count_texts(data, claim.packed) != claim.items:
                 raise TraceError(f"{damaged} (wrong number of texts)")
+        elif size != claim.size:
+            raise TraceError(f"{damaged} (wrong size)")
+        return size
 
     async def get_partial_values(
         self,

@@ -27,14 +27,19 @@ _SPARSE = 2**20  # a file over so many bytes may have holes, which take no space
 
 
 class StoredFiles(Protocol):
-    """The files of a trace: `name` of the trace, and the `sizes` of its files by their names.
+    """The files of a trace, listed once."""
 
-    `stored` is the space in bytes that each file takes: less than its size where it has holes.
-    """
+    @property
+    def name(self) -> str:
+        """The name of the trace."""
 
-    name: str
-    sizes: Mapping[str, int]
-    stored: Mapping[str, int]
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """The bytes of each file, by name."""
+
+    @property
+    def stored(self) -> Mapping[str, int]:
+        """The space that each file takes: less than its size where it has holes."""
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a file that is listed; raise one of `UNREADABLE`."""

@@ -33,7 +33,6 @@ class Contents:
     An array of a group is called GROUP/ARRAY. `metadata` has the content of each zarr.json by the
     name of its array or part, `claims` what the chunks of each array hold. `digests` are those of
     all files, by name; None in a partial trace and in the first version of the format.
-    `max_unpacked` is the number of bytes that may be unpacked, all together.
     """
 
     files: StoredFiles
@@ -41,7 +40,6 @@ class Contents:
     metadata: Mapping[str, JsonObject]
     claims: Mapping[str, Claim]
     digests: Mapping[str, str] | None
-    max_unpacked: int
 
 
 def inspect(
@@ -62,14 +60,14 @@ def inspect(
         own = store.inspect_part(f"{name}/" if name else "", part, partial=partial)
         work += work_of(own.values())
         arrays |= own
-    max_unpacked = check_work(work, _stored(files, arrays), path.name, max_cells, partial=partial)
+    check_work(work, _stored(files, arrays), path.name, max_cells, partial=partial)
     version = store.metadata["zarr.json"]["attributes"]["format_version"]
     has_digests = version > 1 or form.groups or digests.NAME in files.sizes
     sealed = store.read_digests() if has_digests and not partial else None
     store.check_copies()
     metadata = {name.removesuffix("zarr.json").rstrip("/"): m for name, m in store.metadata.items()}
     claims = {name: array.claim for name, array in arrays.items()}
-    return Contents(files, tuple(parts), metadata, claims, sealed, max_unpacked)
+    return Contents(files, tuple(parts), metadata, claims, sealed)
 
 
 def _stored(files: StoredFiles, arrays: Mapping[str, ArrayMetadata]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Regular files alone, read within bounds: a pipe would wait forever, a device never end."""
+"""Files read within bounds: in a store regular ones alone, for a pipe waits and no device ends."""
 
 from __future__ import annotations
 
@@ -26,13 +26,25 @@ def open_regular(path: Path, *, follow: bool = True) -> BufferedReader:
     return os.fdopen(handle, "rb")
 
 
-def read_regular(path: Path, max_bytes: int, *, follow: bool = False) -> bytes:
+def read_regular(path: Path, max_bytes: int) -> bytes:
     """Return the bytes of a regular file.
 
     Raises `TraceError` for anything else and for more than `max_bytes`, before they are read, else
     `OSError`.
     """
-    with open_regular(path, follow=follow) as file:
+    with open_regular(path, follow=False) as file:
         if os.fstat(file.fileno()).st_size > max_bytes:
             raise TraceError(f"{path.name} is too large, so it was not opened")
         return file.read(max_bytes)
+
+
+def read_named(path: Path, max_bytes: int) -> bytes:
+    """Return the bytes of what the user names, which may be a pipe from another command.
+
+    Raises `TraceError` for more than `max_bytes`, else `OSError`.
+    """
+    with open(path, "rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise TraceError(f"{path.name} is too large, so it was not opened")
+    return data

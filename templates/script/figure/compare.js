@@ -10,7 +10,7 @@ import { readableLens } from "../data/readable.js";
 import { inLayer, rowName } from "../data/rows.js";
 import { topKey, topToken } from "../data/tokens.js";
 import { formatNats } from "./amounts.js";
-import { describeTile } from "./missing.js";
+import { describeTile, whyNoAttention } from "./missing.js";
 
 const SIDES = ["A", "B"];
 let columnPlaces = null;
@@ -56,7 +56,7 @@ export function describeBoth(row, column) {
   if (kind) lines.push(`no difference: ${SIDES[2 - kind]} has no token here`);
   else if (value === undefined) lines.push(...describeTile(row, column, `B − A of ${what}`));
   else if (Number.isFinite(value)) lines.push(`B − A = ${formatSigned(value, 3)} nats`);
-  else lines.push("no difference: not measured on both sides");
+  else lines.push(`no difference: ${(state.view === "attention" && whyNoAttention(row.entry, row.head)) || "not measured on both sides"}`);
   const shares = SIDES.map((name, side) => {
     if (at[side] < 0 || !inLayer(row)) return NaN;
     const own = sideValue(side, row, column);

@@ -4,13 +4,18 @@ Its message of one line gives the reason and how far the run got.
 """
 
 import json
+import os
 import shutil
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
+from safetensors.numpy import save as save_arrays
 
 from attentropy.engine.errors import AttentropyError, TraceError, UsageError
 from attentropy.engine.run import prefill
 from attentropy.engine.run.extract import extract
+from attentropy.engine.trace.chunk_files import read_facts
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.cli import main
 from interrupted import OPTIONS, SHORT_PROMPT, assert_equal, assert_holds, interrupt_at, stop_at
@@ -190,6 +195,55 @@ def test_what_is_left_may_be_damaged(stopped, damage):
     with pytest.raises(TraceError) as caught:
         Trace.open(stopped, partial=True)
     assert "\n" not in str(caught.value)
+
+
+def _rewrite(file, change):
+    """Write a safetensors file again with what `change` makes of its tensors and facts."""
+    tensors = {name: values.copy() for name, values in load_file(file).items()}
+    facts = read_facts(file)
+    change(tensors, facts)
+    file.write_bytes(save_arrays(tensors, facts))
+
+
+def _wide(tensors, facts):
+    for name in tensors:
+        tensors[name] = np.zeros((*tensors[name].shape, 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("commits/sweeps000000.safetensors", _wide),
+        ("commits/sweeps000000.safetensors", lambda tensors, facts: tensors.clear()),
+        ("commits/000000.safetensors", lambda tensors, facts: facts.update(errors="[1]")),
+        ("commits/000000.safetensors", lambda tensors, facts: facts.update(not_finite='"x"')),
+        ("commits/000000.safetensors", lambda tensors, facts: facts.update(run="0" * 32)),
+        ("commits/000000.safetensors", lambda tensors, facts: facts.update(chunk="1")),
+        ("commits/000000.safetensors", lambda tensors, facts: facts.update(vocabulary="[" * 999)),
+        (
+            "commits/000000.safetensors",
+            lambda tensors, facts: facts.update(
+                answer=json.dumps({
+                    "ids": [10**6], "texts": ["a"], "roles": ["generated"],
+                    "tokens": [[10**6, 0.5, 0, 0.1]],
+                })
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_stranger_left_to_resume_is_refused_in_one_line(stopped, file, change):
+    _rewrite(stopped / file, change)
+    with pytest.raises(TraceError, match="start over with `force=True`") as caught:
+        extract(prompt=SHORT_PROMPT, output=stopped.with_suffix(""), resume=True, **OPTIONS)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["commits/000001.safetensors", "trace.zarr/entropy/c/0/0/1"])
+def test_a_pipe_in_what_is_left_is_not_opened(stopped, place):
+    (stopped / place).unlink(missing_ok=True)
+    os.mkfifo(stopped / place)
+    with pytest.raises(TraceError, match="something other than files and folders"):
+        extract(prompt=SHORT_PROMPT, output=stopped.with_suffix(""), resume=True, **OPTIONS)
 
 
 def test_a_target_is_replaced_only_when_the_new_trace_is_whole(tmp_path, wanted, monkeypatch):

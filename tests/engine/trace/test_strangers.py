@@ -20,6 +20,7 @@ from attentropy.engine.trace.checks import files as listing
 from attentropy.engine.trace.checks.chunks import frame_bytes
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.readable import stored_dataset
+from attentropy.report.cli import main
 from traces import reseal, synthetic
 
 
@@ -331,3 +332,66 @@ def test_a_trace_of_the_first_version_has_no_digests_and_opens(folder):
     _refused(folder, f"{seal.NAME} is missing")
     _edit(folder, "", _attribute(format_version=1))
     assert np.isfinite(Trace.open(folder)["entropy"]).any()
+
+
+def _end(data):
+    return data.rindex(b"PK\5\6")
+
+
+def _before_end(data, inserted):
+    at = _end(data)
+    return data[:at] + inserted + data[at:]
+
+
+def _with_end(data, offset, form, value):
+    at = _end(data) + offset
+    return data[:at] + struct.pack(form, value) + data[at + struct.calcsize(form) :]
+
+
+_LARGE = (10, "<H", 0xFFFF)  # the end leaves the number of entries to the large record
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: _with_end(_before_end(d, b"PK\6\6"), 12, "<L", 0xFFFFFFFF),
+        lambda d: _with_end(_before_end(d, b"PK\6\6" + bytes(30)), 12, "<L", 0xFFFFFFFF),
+        lambda d: _with_end(_before_end(d, b"PK\6\7" + bytes(16)), *_LARGE),
+        lambda d: _with_end(_before_end(d, b"PK\6\7" + struct.pack("<LQL", 0, 2**62, 1)), *_LARGE),
+        lambda d: _before_end(d, b"PK\6\7" + struct.pack("<LQL", 9, 0, 9)),
+        lambda d: _with_end(d, 12, "<L", 2**31),
+        lambda d: _with_end(d, 16, "<L", 2**32 - 1),
+        lambda d: _with_end(d, 10, "<H", 60_000),
+        lambda d: _with_end(d, 4, "<H", 7),
+        lambda d: d[: _end(d)] + d[_end(d) :][:21],
+        lambda d: d + b"PK\5\6",
+        lambda d: d[: _end(d)].replace(b"PK\1\2", b"PK\1\3", 1) + d[_end(d) :],
+        lambda d: b"PK\5\6" + bytes(18),
+        lambda d: b"",
+    ],
+)
+def test_whatever_python_says_of_a_broken_archive_is_one_line(folder, tmp_path, change, capsys):
+    path = _archive(folder, tmp_path / "u.zarr.zip")
+    path.write_bytes(change(path.read_bytes()))
+    code = main(["info", str(path)])
+    error = capsys.readouterr().err
+    assert "--debug" not in error
+    assert code in (0, 1)  # Python repairs some of them
+    assert code == 0 or error.count("\n") == 1
+
+
+def test_a_damaged_entry_of_an_archive_is_found_where_it_is_read(folder, tmp_path):
+    path = _archive(folder, tmp_path / "u.zarr.zip")
+    whole = path.read_bytes()
+    at = whole.index(b"entropy/c/0/0/0") - 30
+    for offset in (0, 26, 28, 40):  # of the entry's own head: signature, lengths, name
+        data = bytearray(whole)
+        data[at + offset] ^= 0x55
+        path.write_bytes(data)
+        _refused(path, "values of entropy are damaged", "entropy")
+
+
+@pytest.mark.parametrize("name", ["t.zarr", "t.zarr.zip"])
+def test_a_pipe_in_place_of_a_trace_is_refused_without_waiting(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    _refused(tmp_path / name, "not a regular file")

@@ -17,7 +17,7 @@ SAMPLE = {
     "sm_90/128/chosen": 0,
     "sm_90/128/float32": 0,
     "sm_90/256/received": 0,
-    "sm_100/128/received": 48,  # also outside the loops
+    "sm_100/128/received": 64,  # also outside the loops
     "gfx942/128/map": 0,
     "gfx942/128/float32": 0,
 }

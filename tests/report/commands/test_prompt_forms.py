@@ -58,9 +58,9 @@ def test_messages_are_a_list_an_object_or_lines(here, capsys, written, wanted, m
     [
         ("", "the list of messages is empty"),
         ("[" * 100_000, "messages are a JSON list"),
-        ("{", "m.json' is not JSON"),
-        ('[{"role": "user",\n"content"}]', "m.json' is not JSON"),
-        (LINES + "\nso", "line 3 is not JSON"),
+        ("{", "m.json' is not valid JSON"),
+        ('[{"role": "user",\n"content"}]', "m.json' is not valid JSON"),
+        (LINES + "\nso", "line 3 is not valid JSON"),
         ('"hello"', "messages are a JSON list"),
         ("[1, 2]", "messages are a JSON list"),
         ("{}", "messages are a JSON list"),

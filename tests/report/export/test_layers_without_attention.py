@@ -7,6 +7,7 @@ import attentropy
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.cli import main
+from attentropy.report.compare.difference import compare
 from attentropy.report.content.read_report import read_report
 from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
@@ -101,3 +102,17 @@ def test_the_page_names_the_layers_and_their_reason(trace):
 def test_a_trace_of_one_token_or_with_few_layers_gives_a_page(make):
     own = make()
     assert "<html" in render(own, observe(own))
+
+
+def test_a_comparison_says_which_side_has_no_attention():
+    one, other = hybrid((3, 0, 2), seed=1), hybrid((3, 3, 0), seed=2)
+    difference = compare(one, other, ("a", "b"))
+    assert [str(note) for note in difference["attention_note"]] == [
+        "",
+        f"A: {MAMBA}",
+        f"B: {MAMBA}",
+    ]
+    assert [recorded_heads(difference, i) for i in range(3)] == [[0, 1, 2], [], []]
+    same = compare(one, hybrid((3, 0, 2), seed=3), ("a", "b"))
+    assert [str(note) for note in same["attention_note"]] == ["", MAMBA, ""]
+    assert why_no_attention(same, 1) == f"layer 1: {MAMBA}"
