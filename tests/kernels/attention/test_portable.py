@@ -37,7 +37,7 @@ def test_portable_matches_the_reference_under_every_mask(mask, queries, keys):
             attention_window(q, k, wanted.lse, rows, cols, values=values, impl=impl, **where)
             for impl in ("portable", "reference")
         ]
-        assert_close(*window, bounds(q, k)["max_prob"] * 3, values)
+        assert_close(*window, bounds(q, k)["max_prob"] * 3, f"{values} of pairs")
 
 
 def test_portable_matches_the_reference_over_several_blocks_and_segments():

@@ -27,7 +27,7 @@ def test_a_map_is_the_mean_mass_of_its_tiles(mask, queries, keys, tile):
             arguments = {"tile": tile, "values": values, "heads": heads} | mask
             wanted = attention_map(q, k, lse, impl="reference", **arguments)
             got = attention_map(q, k, lse.float(), **arguments)
-            assert_close(got, wanted, bound * 8, values)
+            assert_close(got, wanted, bound * 8, f"{values} of pairs")
     p = attention_window(q, k, lse, (0, queries), (0, keys), impl="reference", **mask)
     rows = (tile, tile) if isinstance(tile, int) else tile
     first = p[:, :, : rows[0], : rows[1]].sum((-1, -2)) / min(rows[0], queries)
