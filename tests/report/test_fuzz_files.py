@@ -1,11 +1,11 @@
-"""A sample of `tests/report/fuzz_files.py`: every kind of a stranger's file, through the commands."""
+"""A sample of `tests/report/fuzz_files.py`: each kind of a stranger's file, through commands."""
 
 import json
 
 import pytest
+from hostile_files import KINDS_OF_FILES, make, save_templates
 
 from attentropy.report.cli import main
-from hostile_files import KINDS_OF_FILES, make, save_templates
 from pictures import without_pictures
 
 pytestmark = pytest.mark.costly
