@@ -86,8 +86,16 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def reason(error: BaseException) -> str | None:
-    """Return what happened, as far as that is nobody's mistake; None for anything else."""
+def is_of_system(error: BaseException) -> bool:
+    """Return whether the system raised an error, whatever a program reads or writes."""
+    return out_of_memory(error) or (isinstance(error, OSError) and bool(error.errno))
+
+
+def reason(error: BaseException, *, named: bool = True) -> str | None:
+    """Return what happened, as far as that is nobody's mistake; None for anything else.
+
+    named: with the name of the file, where the error has one.
+    """
     if out_of_memory(error):
         return "out of memory"
     if isinstance(error, KeyboardInterrupt):
@@ -97,7 +105,7 @@ def reason(error: BaseException) -> str | None:
     if isinstance(error, TimeUp):
         return "the processor time is used up"
     if isinstance(error, OSError):
-        return _of_system(error)
+        return _of_system(error, named=named)
     if isinstance(error, ImportError):
         name = (error.name or "").partition(".")[0]
         return f"the library {name} cannot be loaded" if name else f"a library: {_first(error)}"
@@ -134,9 +142,9 @@ def advice(error: BaseException) -> str:
     return _HELP.get(number, "")
 
 
-def line(error: BaseException) -> str | None:
+def line(error: BaseException, *, named: bool = True) -> str | None:
     """Return what happened and what helps; None for what is a mistake of the program."""
-    what = reason(error)
+    what = reason(error, named=named)
     return None if what is None else "; ".join(part for part in (what, advice(error)) if part)
 
 
@@ -175,11 +183,11 @@ def limit_of(name: str, *, hard: bool = False) -> int | None:
     return None if value == resource.RLIM_INFINITY else value
 
 
-def _of_system(error: OSError) -> str:
+def _of_system(error: OSError, *, named: bool) -> str:
     what = _WHAT.get(_number(error)) or _first(error, error.strerror)
     if isinstance(error, FileNotFoundError) and is_folder_gone():
         return "the current folder no longer exists"
-    if not isinstance(error.filename, (str, bytes, os.PathLike)):
+    if not named or not isinstance(error.filename, (str, bytes, os.PathLike)):
         return what
     path = os.fsdecode(error.filename)
     if path == STANDARD_OUTPUT:

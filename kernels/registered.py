@@ -103,11 +103,16 @@ def _targets_within(targets: Tensor, size: int) -> Tensor:
     Raises `ValueError` for such an id where the targets are in the processor's memory. A look at
     those of another device would wait for it, and end the capture of a CUDA graph.
     """
-    if targets.device.type == "cpu" and targets.numel():
+    if _is_here(targets) and targets.numel():
         lowest, highest = (int(end) for end in targets.aminmax())
         if not 0 <= lowest <= highest < size:
             raise ValueError(f"vocabulary: a target is out of range (vocabulary size {size})")
     return targets.where((targets >= 0) & (targets < size), 0)
+
+
+def _is_here(tensor: Tensor) -> bool:
+    """Return whether a look at the values waits for no device."""
+    return tensor.device.type == "cpu"
 
 
 _LIBRARY.define(

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -147,14 +147,13 @@ def main(arguments: list[str] | None = None) -> int:
     signal: 130 for an interruption (Ctrl-C), 143 for SIGTERM, 129 for SIGHUP, 141 where the reader
     of standard output has closed it. With `--debug` an error is raised instead.
     """
-    with streams.installed(), ends_in_words():
+    with streams.installed():
         try:
-            with as_exceptions():
+            with as_exceptions(), ends_in_words():
                 return _run(sys.argv[1:] if arguments is None else arguments)
         except Terminated as error:
             reason = _joined(option_words(for_terminal(str(error))), error)
-            with suppress(OSError):  # the terminal may be what has ended
-                click.echo(f"ended by {error.name}{reason and f': {reason}'}", err=True)
+            click.echo(f"ended by {error.name}{reason and f': {reason}'}", err=True)
             return 128 + error.number
 
 

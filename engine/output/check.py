@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from attentropy.engine import failures
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.output.ownership import RUN_SUFFIX, STORE_SUFFIX, is_own_store
 
@@ -157,5 +158,4 @@ def _check_present(path: Path, real: Path, *, force: bool) -> None:
 
 
 def _words(error: Exception) -> str:
-    words = getattr(error, "strerror", None) or str(error)
-    return f"{words[:1].lower()}{words[1:]}"
+    return failures.line(error, named=False) or str(error)

@@ -57,7 +57,12 @@ def take(folder: Path, target: str) -> int:
         try:
             _lock(handle, folder, target)
             if _is_at(handle, folder / NAME):
-                _write(handle, target)
+                try:
+                    _write(handle, target)
+                except BaseException:  # such as a full disk
+                    (folder / NAME).unlink(missing_ok=True)
+                    _remove_empty(folder)
+                    raise
                 _handles.add(handle)
                 return handle
         except BaseException:

@@ -14,7 +14,7 @@ import stat
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +83,7 @@ class Place:
         shutil.rmtree(away, ignore_errors=True)
 
 
-_held: ContextVar[Mapping[str, Place]] = ContextVar("attentropy_places")
+_places: ContextVar[Mapping[str, Place]] = ContextVar("attentropy_places")
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def reserve(
     """
     here = follow_link(path)
     key = os.path.abspath(here)
-    earlier = _held.get({}).get(key)
+    earlier = _places.get({}).get(key)
     if earlier is not None and earlier._process == os.getpid():
         yield earlier
         return
@@ -112,23 +112,33 @@ def reserve(
 
     real = check()
     scratch = scratch_folder(real)
-    try:
-        handle = lock.take(scratch, real.name)
-    except OSError as error:
-        raise denied(error, real.parent) from error
     place = Place(path, real, force, scratch)
-    try:
-        recover.carry_out(scratch, real)
-        _empty(scratch)
+    with ExitStack() as stack:
+        with held_back():
+            try:
+                handle = lock.take(scratch, real.name)
+            except OSError as error:
+                raise denied(error, real.parent) from error
+            stack.callback(_give_up, place, handle)
+            recover.carry_out(scratch, real)
+            _empty(scratch)
         check()  # again: another run may have ended meanwhile
-        _held.set({**_held.get({}), key: place})
+        _places.set({**_places.get({}), key: place})
+        stack.callback(_forget, key)
         yield place
-    finally:
-        _held.set({name: other for name, other in _held.get({}).items() if name != key})
-        if place._process == os.getpid():
-            with held_back():
-                _empty(scratch)
-                lock.release(handle, scratch)
+
+
+def _give_up(place: Place, handle: int) -> None:
+    if place._process == os.getpid():  # not in a forked child
+        with held_back():
+            try:
+                _empty(place.scratch)
+            finally:  # no handle may be left to list it with
+                lock.release(handle, place.scratch)
+
+
+def _forget(key: str) -> None:
+    _places.set({name: place for name, place in _places.get({}).items() if name != key})
 
 
 def repair(path: Path) -> None:

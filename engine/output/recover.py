@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from attentropy.engine.output.durable import write_durably
-from attentropy.engine.output.ownership import read_json
+from attentropy.engine.output.ownership import RUN_SUFFIX, is_own_run, read_json
 
 _PLAN = "plan.json"
 _READY = "ready"  # complete: what has this name will be at the place
@@ -49,7 +49,7 @@ def carry_out(scratch: Path, real: Path) -> None:
                 os.rename(real, replaced)
             os.replace(ready, real)
         else:  # somebody put something else there after the kill
-            _return(ready, real.parent / str(facts.get("origin")))
+            _return(ready, real.parent, str(facts.get("origin")))
     if _number(real) == facts.get("new", -1):
         _remove_spent(facts.get("spent"), scratch, real.parent)
     elif not os.path.lexists(real) and os.path.lexists(replaced):
@@ -57,10 +57,16 @@ def carry_out(scratch: Path, real: Path) -> None:
     (scratch / _PLAN).unlink()
 
 
-def _return(ready: Path, origin: Path) -> None:
-    """Move a finished output back into the folder of its run, which can be resumed then."""
-    if origin.parent.is_dir() and not os.path.lexists(origin):
-        os.rename(ready, origin)
+def _return(ready: Path, folder: Path, name: str) -> None:
+    """Move a finished output back into the folder of its run, which can be resumed then.
+
+    The plan may be a stranger's, so no other place is taken from it.
+    """
+    origin = Path(name)
+    if len(origin.parts) != 2 or not origin.parts[0].endswith(RUN_SUFFIX):
+        return
+    if is_own_run(folder / origin.parent) and not os.path.lexists(folder / origin):
+        os.rename(ready, folder / origin)
 
 
 def _remove_spent(spent: object, scratch: Path, folder: Path) -> None:

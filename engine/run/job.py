@@ -208,7 +208,7 @@ class Job:
                 remainder,
             )
         if isinstance(error, OSError):
-            why = f"cannot write the output: {failures.line(error)}"
+            why = f"cannot write the output: {failures.line(error, named=False)}"
         raise RunStopped(why, resumable) from error
 
     def _facts(self) -> dict[str, Any]:

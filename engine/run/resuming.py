@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from attentropy.engine.errors import UsageError
-from attentropy.engine.trace.partial import PartialTrace, first_difference
+from attentropy.engine.trace.partial import PartialTrace
 
 
 @contextmanager
@@ -47,3 +47,18 @@ def check_same(partial: PartialTrace, earlier: Mapping[str, Any], facts: Mapping
             f"{partial.folder.name!r} belongs to another run: {name} was {then} and is now {now}; "
             "use `resume=True` with the same arguments as that run, or `force=True` to start over"
         )
+
+
+def first_difference(earlier: Any, later: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """Return the first difference between two descriptions of a run: (name, earlier, later).
+
+    None where they are equal.
+    """
+    if isinstance(earlier, dict) and isinstance(later, dict):
+        for key in (*earlier, *(key for key in later if key not in earlier)):
+            inner = f"{name} {key}" if name else str(key)
+            difference = first_difference(earlier.get(key), later.get(key), inner)
+            if difference is not None:
+                return difference
+        return None
+    return None if earlier == later else (name, earlier, later)

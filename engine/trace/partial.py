@@ -272,21 +272,6 @@ def read_vocabulary(folder: Path) -> dict[int, str]:
     return entries
 
 
-def first_difference(earlier: Any, later: Any, name: str = "") -> tuple[str, Any, Any] | None:
-    """Return the first difference between two descriptions of a run: (name, earlier, later).
-
-    None where they are equal.
-    """
-    if isinstance(earlier, dict) and isinstance(later, dict):
-        for key in (*earlier, *(key for key in later if key not in earlier)):
-            inner = f"{name} {key}" if name else str(key)
-            difference = first_difference(earlier.get(key), later.get(key), inner)
-            if difference is not None:
-                return difference
-        return None
-    return None if earlier == later else (name, earlier, later)
-
-
 def _read_run(folder: Path) -> JsonObject:
     try:
         run = parse_json(read_regular(folder / _RUN, MAX_BYTES))

@@ -7,6 +7,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,15 +149,10 @@ def fit_lens(
             table.append(fit)
         facts = _facts(loaded, lens, windows, table)
         layers = len(decoder_layers(loaded.model))
-
-        def write(path: Path, *, force: bool = False) -> Translator:
-            return write_translator(
-                path, maps, kind="translator", layers=layers, facts=facts, force=force
-            )
-
+        write = partial(write_translator, maps=maps, kind="translator", layers=layers, facts=facts)
         then = "use it with: --lens-translator {}"
         with on_failure("the lens", write, Path(output), ".lens.safetensors", then):
-            translator = write(Path(output), force=force)
+            translator = write(output, force=force)
         show("done", 1, 1)
         return translator
 

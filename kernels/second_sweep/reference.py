@@ -49,6 +49,8 @@ def received(q: Tensor, k: Tensor, lse: Tensor, mean: bool, score: Score, mask: 
 def at(q: Tensor, k: Tensor, lse: Tensor, keys: Tensor, score: Score, mask: Mask) -> Tensor:
     """Return p_ij of one key j per query, `keys` [B, Nq] int64, [B, Hq, Nq]."""
     p = _weights(q, k, lse, score, mask, "weight")
+    if k.shape[2] == 0:
+        return torch.zeros_like(lse, dtype=torch.float64)
     inside = (keys >= 0) & (keys < k.shape[2])
     index = torch.where(inside, keys, 0)[:, None, :, None].expand(-1, q.shape[1], -1, 1)
     return torch.where(inside[:, None], p.gather(-1, index)[..., 0], 0.0)

@@ -1,32 +1,12 @@
 """A browser that lacks something, or a part of the page that fails, takes nothing else along."""
 
-import re
-
 import pytest
 
-from attentropy.report.page.modules import code_only, join, load
-from attentropy.report.page.program import ENTRY, script
 from embedded import SEEN
+from refused import OVER, REFUSING, REMOVED, assert_figure, break_features, feature_names
 from traces import synthetic
 
 pytestmark = pytest.mark.browser
-
-# What ECMAScript itself has: a page without it is a page without scripts.
-_LANGUAGE = {
-    "Array", "Boolean", "Date", "Error", "Float32Array", "Float64Array", "Infinity", "Int16Array",
-    "Int32Array", "Int8Array", "JSON", "Map", "Math", "NaN", "Number", "Object", "Promise",
-    "RegExp", "Set", "String", "Uint16Array", "Uint32Array", "Uint8Array", "WeakMap", "undefined",
-    "document", "window", "console", "name", "status", "event", "top", "length", "parent", "self",
-}  # fmt: skip
-REMOVED = "delete window[%(name)r]; Object.defineProperty(window, %(name)r, { value: undefined });"
-REFUSING = """Object.defineProperty(window, %(name)r, {
-  get() { throw new DOMException('The operation is insecure.', 'SecurityError'); } });"""
-
-
-def browser_names():
-    """Return the names in the page's own code that may be a browser's."""
-    code = code_only(join(load(ENTRY, script)))
-    return sorted(set(re.findall(r"(?<![\w$.])[A-Za-z]\w+(?![\w$]|\s*:)", code)) - _LANGUAGE)
 
 
 @pytest.fixture
@@ -42,31 +22,12 @@ def open_broken(chromium, written):
         page.on("pageerror", lambda error: logged.append(str(error)))
         page.add_init_script(init)
         page.goto(written(synthetic(), **options).as_uri())
-        page.wait_for_function(_OVER, timeout=60_000, polling=50)
+        page.wait_for_function(OVER, timeout=60_000, polling=50)
         return page, logged
 
     yield opened
     for context in contexts:
         context.close()
-
-
-# The page's start is over, well or not. As a function, because a string would be evaluated.
-_OVER = """() => document.documentElement.classList.contains('whole')
-  || (document.adoptedStyleSheets.length === 0 && document.readyState === 'complete')"""
-
-
-def assert_figure(page):
-    """Assert that each chart is seen once, and that a page that stays still says why."""
-    seen = page.evaluate(SEEN)
-    for picture in seen["pictures"]:
-        assert picture["still"] + picture["live"] == 1, seen
-    is_live = "live" in seen["state"] and page.evaluate("document.adoptedStyleSheets.length > 0")
-    assert (
-        is_live or "could not start here (" in seen["notice"] or "Scripts do not" in seen["notice"]
-    )
-    assert is_live or seen["controls"] == 0
-    assert is_live == (seen["pictures"][0]["live"] == 1)
-    return is_live
 
 
 @pytest.mark.parametrize(
@@ -134,3 +95,17 @@ def test_where_the_address_is_refused_the_state_is_not_and_print_follows_it(open
     page.evaluate("location.hash = '#view=lens&a=2&b=9'")
     page.wait_for_function("() => document.querySelector('[data-view=lens][aria-pressed=true]')")
     assert logged == []
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_some_cases_of_the_fuzzer(open_broken, seed):
+    """All of them: `python -m tests.browser.refused_fuzz`."""
+    broken = break_features(seed)
+    page, _ = open_broken("".join(broken.values()))
+    assert_figure(page)
+
+
+def test_the_features_are_those_that_the_script_uses(open_broken):
+    page, _ = open_broken("")
+    names = page.evaluate("(names) => names.filter((name) => name in window)", feature_names())
+    assert {"ResizeObserver", "matchMedia", "history", "DecompressionStream"} <= set(names)

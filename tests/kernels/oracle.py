@@ -28,15 +28,15 @@ def visible(
         for i in range(queries):
             a = i + offset
             for j in range(max(start, 0), min(stop, keys)):
-                seen = not causal or j <= a
+                is_visible = not causal or j <= a
                 if window is not None:
-                    seen &= j > a - window and (causal or j < a + window)
+                    is_visible &= j > a - window and (causal or j < a + window)
                 if chunk is not None:
-                    seen &= (j - start) // chunk == (a - start) // chunk
+                    is_visible &= (j - start) // chunk == (a - start) // chunk
                 if segments is not None:
                     own = segments[b, min(max(a, 0), keys - 1)]
-                    seen &= int(own) == int(segments[b, j])
-                pairs[b, i, j] = seen
+                    is_visible &= int(own) == int(segments[b, j])
+                pairs[b, i, j] = is_visible
     return pairs
 
 

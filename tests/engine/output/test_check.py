@@ -68,7 +68,7 @@ REFUSED = {
     "a link to a folder": ("x.html", _link_to("elsewhere"), "is a folder; name a file"),
     "a dangling link": ("x.html", _link_to("gone.html"), "a link to what does not exist"),
     "a link into nowhere": ("x.html", _link_to("gone/x.html"), "a link to what does not exist"),
-    "a loop of links": ("x.html", _loop, "too many levels of symbolic links"),
+    "a loop of links": ("x.html", _loop, "links lead in a circle"),
     "a file for a folder": ("x.zarr", lambda path: path.write_text("mine"), "is a file, but"),
     "a folder for an archive": ("x.zarr.zip", _foreign, "is a folder; name a file"),
     "a foreign folder": ("x.zarr", _foreign, "files that attentropy did not write"),

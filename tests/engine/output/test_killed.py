@@ -33,7 +33,7 @@ def _which(path):
     )
 
 
-def _chosen(steps):
+def _kills(steps):
     """Return the steps at which something changes its place, those before and after, and a few."""
     moves = [i for i, step in enumerate(steps) if step in ("rename", "replace", "ftruncate")]
     others = {0, steps.index("fsync"), len(steps) // 2, len(steps) - 2, len(steps) - 1}
@@ -79,7 +79,7 @@ def test_a_save_that_is_killed_leaves_the_old_trace_or_the_new_one(
     code, steps = killed_at(None, save(prepared("whole")))
     assert code == 0
     outcomes = []
-    for step in _chosen(steps):
+    for step in _kills(steps):
         path = prepared(step)
         code, _ = killed_at(step, save(path))
         assert code == -signal.SIGKILL
@@ -132,7 +132,7 @@ def test_the_end_of_a_run_that_is_killed_is_the_run_or_its_trace(
     code, steps = killed_at(None, prepared("whole").finish)
     assert code == 0
     outcomes = []
-    for step in _chosen(steps):
+    for step in _kills(steps):
         run = prepared(step)
         assert killed_at(step, run.finish)[0] == -signal.SIGKILL
         which = _which(run.target)
@@ -248,3 +248,20 @@ def test_a_plan_names_what_it_is_for(tmp_path):
     facts = json.loads((scratch_folder(path) / "plan.json").read_text())
     assert set(facts) == {"old", "new", "origin", "spent"}
     assert "/" not in str(facts["spent"])
+
+
+@pytest.mark.parametrize("origin", ["../loot", "/loot", "mine/loot", "mine.partial/loot"])
+def test_a_strangers_plan_moves_nothing_to_another_place(tmp_path, origin):
+    folder = tmp_path / "folder"
+    for name in ("mine", "mine.partial"):
+        (folder / name).mkdir(parents=True)
+    path = folder / "t.zarr"
+    _planned(path)
+    facts = json.loads((scratch_folder(path) / "plan.json").read_text())
+    origin = str(tmp_path / "loot") if origin == "/loot" else origin
+    (scratch_folder(path) / "plan.json").write_text(json.dumps(facts | {"origin": origin}))
+    OLD.save(folder / "other.zarr").rename(path)  # so that the plan cannot be carried out
+    with reserve(path, force=True):
+        pass
+    assert not list(tmp_path.rglob("loot"))
+    assert _which(path) == "old"

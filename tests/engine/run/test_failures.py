@@ -98,7 +98,7 @@ def test_a_read_only_folder_is_refused_before_the_run(tmp_path, capsys, monkeypa
         err = capsys.readouterr().err
         assert err.count("\n") == 1
         assert "cannot write to the output folder" in err
-        with pytest.raises(AttentropyError, match="cannot write the output"):
+        with pytest.raises(AttentropyError, match="cannot write to the output folder"):
             extract(prompt=SHORT_PROMPT, output=folder / "t.zarr", **OPTIONS)
         assert list(folder.iterdir()) == []
     finally:

@@ -1,0 +1,12 @@
+"""Some of the fuzzer's cases: odd values in random places agree with the definitions."""
+
+import pytest
+
+import fuzz
+
+FEW = [*range(30), 64, 104]
+
+
+@pytest.mark.parametrize("seed", FEW)
+def test_a_case_of_the_fuzzer_agrees_with_the_definitions(seed):
+    fuzz.run(seed)
