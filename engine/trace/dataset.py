@@ -20,6 +20,7 @@ from attentropy.engine.trace.checks.sample import read_sample
 from attentropy.engine.trace.checks.sources import check_sources
 from attentropy.engine.trace.checks.values import check_values
 from attentropy.engine.trace.checks.variables import check_schema
+from attentropy.engine.trace.derived import once_per_trace
 from attentropy.engine.trace.divided import Divided
 from attentropy.engine.trace.drawn import Drawn
 from attentropy.engine.trace.layout import widen
@@ -268,15 +269,17 @@ class Trace(Drawn, Divided, Judged, Verified):
 
     def text_of(self, ids: Iterable[int]) -> list[str]:
         """Return the text of each token id, "" for ids that neither lens nor answer contain."""
-        texts = self._vocabulary
+        texts = _vocabulary(self)
         return [texts.get(int(i), "") for i in ids]
 
-    @property
-    def _vocabulary(self) -> dict[int, str]:
-        if "vocabulary_ids" not in self:
-            return {}
-        pairs = zip(self["vocabulary_ids"], self["vocabulary_text"], strict=True)
-        return {int(i): str(text) for i, text in pairs}
+
+@once_per_trace
+def _vocabulary(trace: Trace) -> dict[int, str]:
+    """Return the texts of the token ids that a trace names."""
+    if "vocabulary_ids" not in trace:
+        return {}
+    pairs = zip(trace["vocabulary_ids"], trace["vocabulary_text"], strict=True)
+    return {int(i): str(text) for i, text in pairs}
 
 
 def checked_trace(dataset: xr.Dataset, name: str, sources: xr.Dataset | None = None) -> Trace:

@@ -10,6 +10,7 @@ from attentropy.report.findings.finding import quoted
 from attentropy.report.findings.rehearsal import at_most
 from attentropy.report.units import percent
 
+_MOST_POSITIONS = 1024  # the last of the template: a chat's has some ten
 _LEAST = 0.001  # probability of a token that a tooltip names: a tenth of a percent
 
 
@@ -19,7 +20,7 @@ def rehearsal_lines(trace: Trace) -> dict[str, dict[str, str]]:
     By position and then by entry along `layer`, both as texts. The line has the placebo's
     probability too, or says that none was read.
     """
-    dummies = trace.dummy_positions()
+    dummies = trace.dummy_positions()[-_MOST_POSITIONS:]
     if isinstance(trace, Difference) or "rehearsal" not in trace or not dummies.size:
         return {}
     span = slice(int(dummies[0]), int(dummies[-1]) + 1)

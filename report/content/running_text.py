@@ -28,6 +28,7 @@ from attentropy.report.units import count, probability
 SHADES = 32  # steps of the scale that have a class of their own
 _ALL = 3000  # tokens up to which the text is in the page as a whole
 _HEAD, _TAIL = 200, 300  # tokens of a longer one that can be read without scripts
+_WORD = 256  # tokens: what is longer, such as base64, is no word
 _SHORT = 300  # letters that fit into some two lines
 _CHIP = 14  # letters that a chip takes
 _NUMBER = 5  # letters that a probability below a word takes
@@ -139,11 +140,12 @@ class _Words:
         )
 
     def span(self, start: int, stop: int) -> tuple[int, int]:
-        """Return the same span, moved so that it cuts no word."""
+        """Return the same span, moved so that it cuts no word of at most `_WORD` tokens."""
         n = len(self._texts)
-        while 0 < start < n and not self._starts[start]:
+        first, last = max(0, start - _WORD), min(n, stop + _WORD)
+        while first < start < n and not self._starts[start]:
             start -= 1
-        while stop < n and not self._starts[stop]:
+        while stop < last and not self._starts[stop]:
             stop += 1
         return start, stop
 

@@ -40,7 +40,7 @@ from attentropy.report.cli import main as attentropy
 from pictures import without_pictures
 
 SECONDS, BYTES = 10, 2**30
-_WALL = 12 * SECONDS  # wall time of a case, which shares the processor with other work
+_WALL = 60 * SECONDS  # wall time of a case, which shares the processor with other work
 _DRAWN = 8  # one of this many cases draws its pictures
 
 

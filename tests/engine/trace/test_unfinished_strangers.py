@@ -19,9 +19,9 @@ from traces import synthetic
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory):
+def unfinished(tmp_path_factory):
     """Return the folder of a run that read 17 tokens in chunks of 6, and a token of its answer."""
-    place = tmp_path_factory.mktemp("begun")
+    place = tmp_path_factory.mktemp("unfinished")
     saved = synthetic(layers=2, heads=2).save(place / "saved.zarr")
     (saved / "written.json").unlink()
     run = PartialTrace(place / "t.zarr")
@@ -32,8 +32,8 @@ def begun(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(begun, tmp_path):
-    return shutil.copytree(begun, tmp_path / "t.zarr.partial")
+def folder(unfinished, tmp_path):
+    return shutil.copytree(unfinished, tmp_path / "t.zarr.partial")
 
 
 def _commit(folder, index, **facts):

@@ -57,7 +57,7 @@ def test_messages_are_a_list_an_object_or_lines(here, capsys, written, wanted, m
     ("written", "words"),
     [
         ("", "the list of messages is empty"),
-        ("[" * 100_000, "messages are a JSON list"),
+        ("[" * 100_000, "nested too deeply"),
         ("{", "m.json' is not valid JSON"),
         ('[{"role": "user",\n"content"}]', "m.json' is not valid JSON"),
         (LINES + "\nso", "line 3 is not valid JSON"),

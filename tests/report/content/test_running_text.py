@@ -159,3 +159,10 @@ def test_a_word_of_the_answer_has_its_probability_and_punctuation_has_none():
     }
     decisive = "city"  # whose probability is written out
     assert numbers == {"The": "> 0.99", decisive: "0.25", ",": "", "Canberra": "> 0.99", ".": ""}
+
+
+def test_a_text_without_words_is_in_the_page_only_in_part():
+    tokens = ["<s>", *["x"] * 3199]
+    trace = synthetic(tokens, ["bos", *["content"] * 3199], layers=1, heads=1, window=False)
+    text = text_of(trace)
+    assert sum(len(word.tokens) for part in text.stretches for word in part.words) < 1100
