@@ -1,7 +1,6 @@
 """A sample of `tests/report/fuzz_outputs.py`: every command, and most kinds of thing."""
 
 import pytest
-
 from fuzz_outputs import COMMANDS, outcome, save_inputs
 
 SOME = [*range(24)]
