@@ -30,8 +30,7 @@ _PARTS = (
     ("Document.prototype", "adoptedStyleSheets"), ("CSSStyleSheet.prototype", "replaceSync"),
     ("Response.prototype", "arrayBuffer"), ("Blob.prototype", "stream"),
     ("Uint8Array", "fromBase64"), ("Uint8Array", "from"), ("MediaQueryList.prototype", "matches"),
-    ("EventTarget.prototype", "addEventListener"),
-    ("Node.prototype", "textContent"), ("document", "fonts"),
+    ("document", "fonts"),
 )  # fmt: skip
 REMOVED = "delete window[%(name)r]; Object.defineProperty(window, %(name)r, { value: undefined });"
 REFUSING = """Object.defineProperty(window, %(name)r, {
@@ -53,10 +52,10 @@ def feature_names() -> list[str]:
 
 
 # The features among them, found in Chromium, and some that it may come to use; without what a page
-# cannot redefine (`location`) and what the tests' driver needs (`Intl`, `performance`).
+# cannot redefine (`location`) and what the tests' driver needs (timers, listeners).
 _WINDOW = (
     "Blob", "DecompressionStream", "IntersectionObserver", "NodeFilter", "ResizeObserver",
-    "Response", "URL", "URLSearchParams", "clearTimeout", "devicePixelRatio",
+    "Response", "URL", "URLSearchParams", "devicePixelRatio",
     "getComputedStyle", "getSelection", "history", "innerHeight", "innerWidth", "matchMedia",
     "navigator", "requestAnimationFrame", "scrollY", "localStorage", "sessionStorage", "indexedDB",
     "caches", "crypto", "OffscreenCanvas", "createImageBitmap", "Worker", "requestIdleCallback",
