@@ -160,7 +160,9 @@ def report(rows: dict[str, Counter[str]], cases: int, chromium: str) -> str:
         "| --- | --- | --- | --- |\n" + "\n".join(lines) + "\n\n"
         "Failed is an error of the script, an empty figure, a line although the page shows what "
         "the address asks for, or none although it does not. One case in "
-        f"{FRESH} is a new load of the page, the others are pasted addresses. Chromium {chromium}, "
+        f"{FRESH} is a new load of the page, the others are pasted addresses; a case that fails "
+        f"is tried once more after {_PAUSE // 1000} s, because Chromium drops changes of the "
+        f"address that come too fast. Chromium {chromium}, "
         f"playwright {version('playwright')}.\n"
     )
 

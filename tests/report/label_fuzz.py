@@ -129,12 +129,12 @@ def wrong_in_picture(trace: Trace) -> list[str]:
     return wrong
 
 
-def run(numbers: list[int], folder: Path, opened: Any) -> list[tuple[str, str]]:
-    """Return what is wrong, (kind or batch, problem) each."""
+def run(numbers: list[int], pages: int, folder: Path, opened: Any) -> list[tuple[str, str]]:
+    """Return what is wrong, (kind or batch, problem) each; the first `pages` texts are in pages."""
     from pages import write_page
 
     wrong = [(f"{n} ({kind_of(n)})", problem) for n in numbers for problem in wrong_forms(text(n))]
-    for first in range(0, len(numbers), BATCH):
+    for first in range(0, pages, BATCH):
         own = [text(n) for n in numbers[first : first + BATCH]]
         trace, name = trace_of(own), f"batch {numbers[first]}"
         wrong += [
@@ -152,6 +152,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=2000)
+    parser.add_argument("--pages", type=int, help="texts to open in pages, by default all")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     numbers = list(range(arguments.cases))
@@ -159,31 +160,33 @@ def main() -> None:
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        wrong = run(numbers, Path(folder), listen(browser.new_page()))
+        pages = arguments.pages or len(numbers)
+        wrong = run(numbers, pages, Path(folder), listen(browser.new_page()))
         chromium = browser.version
     for place, problem in wrong:
         print(f"{place}: {problem}")
     if arguments.output:
-        arguments.output.write_text(report(numbers, wrong, chromium))
+        arguments.output.write_text(report(numbers, pages, wrong, chromium))
     print(f"{len(wrong)} wrong of {len(numbers)} texts")
     sys.exit(bool(wrong))
 
 
-def report(numbers: list[int], wrong: list[tuple[str, str]], chromium: str) -> str:
+def report(numbers: list[int], n_pages: int, wrong: list[tuple[str, str]], chromium: str) -> str:
     """Return the outcomes as a Markdown table with a description."""
     texts = Counter(kind_of(n) for n in numbers)
     failed = Counter(
         kind_of(int(place.split()[0])) for place, _ in set(wrong) if place[0].isdigit()
     )
     lines = [f"| {kind} | {texts[kind]:,} | {failed[kind]:,} |" for kind in KINDS]
-    batches = -(-len(numbers) // BATCH)
+    batches = -(-n_pages // BATCH)
     pages = sum(not place[0].isdigit() for place, _ in wrong)
     return (
         "# Texts that are hard to show\n\n"
-        f"`python -m tests.report.label_fuzz --cases {len(numbers)}` (a text's number is its seed)."
+        f"`python -m tests.report.label_fuzz --cases {len(numbers)} --pages {n_pages}` "
+        "(a text's number is its seed)."
         "\n\n| kind | texts | wrong |\n| --- | --- | --- |\n" + "\n".join(lines) + "\n"
         f"| in {batches} pages at {', '.join(map(str, WIDTHS))} px and {2 * batches} pictures | "
-        f"{len(numbers):,} | {pages:,} |\n\n"
+        f"{n_pages:,} | {pages:,} |\n\n"
         "Wrong is a character without ink in a text that is shown (besides joiners and selectors "
         "within an emoji or a word of a script that joins), a label wider than its columns or "
         "without ink on a canvas, a tower of accents, an error of the script, or anything wider "
