@@ -83,7 +83,7 @@ class Place:
         shutil.rmtree(away, ignore_errors=True)
 
 
-_held: ContextVar[Mapping[str, Place]] = ContextVar("attentropy_places")
+_places: ContextVar[Mapping[str, Place]] = ContextVar("attentropy_places")
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def reserve(
     """
     here = follow_link(path)
     key = os.path.abspath(here)
-    earlier = _held.get({}).get(key)
+    earlier = _places.get({}).get(key)
     if earlier is not None and earlier._process == os.getpid():
         yield earlier
         return
@@ -121,10 +121,10 @@ def reserve(
         recover.carry_out(scratch, real)
         _empty(scratch)
         check()  # again: another run may have ended meanwhile
-        _held.set({**_held.get({}), key: place})
+        _places.set({**_places.get({}), key: place})
         yield place
     finally:
-        _held.set({name: other for name, other in _held.get({}).items() if name != key})
+        _places.set({name: other for name, other in _places.get({}).items() if name != key})
         if place._process == os.getpid():
             with held_back():
                 try:
