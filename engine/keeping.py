@@ -50,7 +50,8 @@ def remains(error: BaseException) -> str:
 
 def _note(what: str, path: Path, then: str) -> Remains:
     """Return the note about a result that is at `path`."""
-    return Remains(f"{what} is in {path}; {then.format(shlex.quote(str(path)))}")
+    verb = "are" if what.endswith("s") else "is"
+    return Remains(f"{what} {verb} in {path}; {then.format(shlex.quote(str(path)))}")
 
 
 def _keep(
