@@ -9,6 +9,7 @@ import torch
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
     """Return a context in which autocast is off; it would round scores to 16 bits."""
-    if not torch.amp.is_autocast_available(device.type):
+    kind = device.type
+    if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
         return nullcontext()
-    return torch.autocast(device.type, enabled=False)
+    return torch.autocast(kind, enabled=False)
