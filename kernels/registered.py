@@ -150,7 +150,7 @@ def vocabulary(
             final=final,
         )  # fmt: skip
     if targets is not None:
-        is_none = (targets != ids).to(hidden.device)
+        is_none = torch.ne(targets, ids).to(hidden.device)
         results["target_logprob"] = results["target_logprob"].masked_fill(is_none, math.nan)
         results["target_rank"] = results["target_rank"].masked_fill(is_none, -1)
     return [results[name] for name in vocabulary_names(targets is not None, final is not None)]

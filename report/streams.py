@@ -138,8 +138,8 @@ def installed() -> Iterator[None]:
     before = sys.stdin, sys.stdout, sys.stderr
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115
-    sys.stdout = Stream(before[1], STANDARD_OUTPUT, must_work=True)  # type: ignore[assignment]
-    sys.stderr = Stream(before[2], "standard error", must_work=False)  # type: ignore[assignment]
+    sys.stdout = Stream(before[1], STANDARD_OUTPUT, must_work=True)
+    sys.stderr = Stream(before[2], "standard error", must_work=False)
     try:
         yield
     finally:

@@ -76,7 +76,7 @@ class _Converter:
             stderr=None if _log.isEnabledFor(logging.DEBUG) else subprocess.DEVNULL,
             cwd=os.path.abspath(os.sep),  # the current folder may be gone
             env={**os.environ, "RUST_BACKTRACE": "0"},
-            **({"process_group": 0} if os.name == "posix" else {}),  # Ctrl-C is for its parent
+            process_group=0 if os.name == "posix" else None,  # Ctrl-C is for its parent
         )
 
     def answer(self, request: bytes) -> dict[str, Any]:

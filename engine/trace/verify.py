@@ -110,10 +110,11 @@ def verify_dataset(
 def _verify_variable(variable: xr.Variable, name: str, own: Range, limits: Limits) -> Verification:
     faults: list[Fault] = []
     checked = count = 0
+    dims = tuple(map(str, variable.dims))
     try:
         for place, values in _blocks(variable):
             checked += values.size
-            for fault in faults_of(values, name, own, variable.dims, place, limits):
+            for fault in faults_of(values, name, own, dims, place, limits):
                 count += 1
                 if count <= _MOST:
                     faults.append(fault)

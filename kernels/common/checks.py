@@ -80,7 +80,9 @@ def check_integer(call: CallDescription, name: str, value: Any) -> int:
     if isinstance(value, int | torch.SymInt) and not isinstance(value, bool):
         return value  # type: ignore[return-value]  # symbolic where a compiler traces the call
     try:
-        return operator.index(None if isinstance(value, bool) else value)
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
     except TypeError:
         raise TypeError(f"{call}: {name} must be an integer, not {describe(value)}") from None
 

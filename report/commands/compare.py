@@ -61,8 +61,8 @@ def command(
     from attentropy.report.drawing import render_page
     from attentropy.report.findings.compared import observe
 
-    sides = (Trace.open(path, max_cells=max_cells) for path in (a, b))
-    difference = compare(*sides, (a.name, b.name), redact=redact_tokens)
+    first, second = (Trace.open(path, max_cells=max_cells) for path in (a, b))
+    difference = compare(first, second, (a.name, b.name), redact=redact_tokens)
     if target.name.endswith(TRACE_ENDINGS):
         findings = observe(difference)
         difference.save(target, force=force)

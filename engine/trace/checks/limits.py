@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -136,7 +136,8 @@ class Limits:
                     keys - 1 if causal else np.full(keys.shape, last)
                 ),
             }
-            return np.asarray(ends[end](), np.float64).reshape(shape)
+            own: Callable[[], Array | float] = ends[end]
+            return np.asarray(own(), np.float64).reshape(shape)
 
     def _keys(self, layers: Array, queries: Array) -> Array:
         """Return how many keys queries see, [layer, query]; all tokens where that is not known."""
@@ -211,7 +212,8 @@ class Limits:
     def _surprisals(self) -> Array:
         """−ln p of each step, with what two readings of the same answer may differ by."""
         noise = self._attrs.get("noise")
-        is_number = isinstance(noise, int | float) and math.isfinite(noise) and noise > 0
-        spare = min(noise, _MOST_NOISE) if is_number else 0.0
+        spare = 0.0
+        if isinstance(noise, int | float) and math.isfinite(noise):
+            spare = min(max(noise, 0.0), _MOST_NOISE)
         surprisals: Array = spare - self._variables["logprob"].values.astype(np.float64)
         return surprisals

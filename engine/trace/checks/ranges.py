@@ -149,8 +149,8 @@ def _sums(
         terms = values
     if values.dtype == np.float16:
         spare += 2.0**-9 * max(1.0, bound) + values.shape[axis] * 2.0**-25
-    sums = np.nansum(terms, axis=axis, dtype=np.float64, keepdims=True)
-    for at in _first(sums > bound + spare, most):
+    sums: Array = np.nansum(terms, axis=axis, dtype=np.float64, keepdims=True)
+    for at in _first(np.greater(sums, bound + spare), most):
         index = tuple(
             -1 if i == axis else int(of[own_at])
             for i, (of, own_at) in enumerate(zip(place, at, strict=True))
