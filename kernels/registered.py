@@ -149,7 +149,7 @@ def vocabulary(
             hidden, unembedding, bias=bias, scale=scale, softcap=softcap, top_k=top_k, targets=ids,
             final=final,
         )  # fmt: skip
-    if targets is not None:
+    if targets is not None and ids is not None:
         is_none = torch.ne(targets, ids).to(hidden.device)
         results["target_logprob"] = results["target_logprob"].masked_fill(is_none, math.nan)
         results["target_rank"] = results["target_rank"].masked_fill(is_none, -1)

@@ -84,11 +84,11 @@ def break_features(seed: int) -> dict[str, str]:
 
 def assert_figure(page: Any) -> bool:
     """Assert that each chart is seen once and a page that stays still says why; return if live."""
-    seen = page.evaluate(SEEN)
-    assert seen["pictures"]
-    for picture in seen["pictures"]:
-        assert picture["still"] + picture["live"] == 1, seen
-    is_live = seen["pictures"][0]["live"] == 1
-    assert is_live or "could not start here (" in seen["notice"], seen
-    assert is_live or seen["controls"] == 0, seen
+    view = page.evaluate(SEEN)
+    assert view["pictures"]
+    for picture in view["pictures"]:
+        assert picture["still"] + picture["live"] == 1, view
+    is_live = view["pictures"][0]["live"] == 1
+    assert is_live or "could not start here (" in view["notice"], view
+    assert is_live or view["controls"] == 0, view
     return is_live

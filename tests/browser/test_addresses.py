@@ -30,7 +30,7 @@ def _note(opened):
 
 
 @pytest.mark.parametrize(
-    ("asked", "field", "said"),
+    ("fragment", "field", "words"),
     [
         ("layer=99", ("layer", "5"), "“layer=99” (possible: 0 to 5; shown: 5)"),
         ("head=-7", ("head", "-1"), "“head=-7” (possible: -1 to 2; shown: -1)"),
@@ -56,23 +56,23 @@ def _note(opened):
     ],
 )  # fmt: skip
 def test_what_an_address_asks_in_vain_is_said_and_the_nearest_is_shown(
-    open_page, trace, asked, field, said
+    open_page, trace, fragment, field, words
 ):
-    opened = open_page(trace, fragment=f"#{asked}", fresh=False)
+    opened = open_page(trace, fragment=f"#{fragment}", fresh=False)
     note = _note(opened)
     assert note.startswith(START)
-    assert said in note
+    assert words in note
     name, value = field
     assert opened.state()[name] == value
     opened.assert_clean()
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "fragment",
     ["view=attention&rows=heads&layer=2&row=1", "section-map", "layer=03&col=5", "find=%20of"],
 )
-def test_of_an_address_that_is_shown_nothing_is_said(open_page, trace, asked):
-    opened = open_page(trace, fragment=f"#{asked}", fresh=False)
+def test_of_an_address_that_is_shown_nothing_is_said(open_page, trace, fragment):
+    opened = open_page(trace, fragment=f"#{fragment}", fresh=False)
     assert _note(opened) == ""
     opened.assert_clean()
 
@@ -123,21 +123,21 @@ def test_many_failures_are_one_line(open_page, trace):
 
 def test_a_link_of_another_page_is_read_as_far_as_it_goes(open_page):
     long_page = open_page(long(3000, layers=4, heads=4, read=300, window=32))
-    asked = long_page.address()
-    opened = open_page(smallest(), fragment=f"#{asked}")
+    fragment = long_page.address()
+    opened = open_page(smallest(), fragment=f"#{fragment}")
     note = _note(opened)
     assert START in note
     assert opened.state()["view"] == "attention"
     opened.assert_clean()
 
 
-@pytest.mark.parametrize("asked", ["mapHead=7&mapWindow=9&q0=2000&q1=5", "q0=5&q1=9&k0=0&k1=4"])
-def test_the_map_of_a_long_prompt_checks_its_own_fields(open_page, asked):
+@pytest.mark.parametrize("fragment", ["mapHead=7&mapWindow=9&q0=2000&q1=5", "q0=5&q1=9&k0=0&k1=4"])
+def test_the_map_of_a_long_prompt_checks_its_own_fields(open_page, fragment):
     trace = long(3000, layers=4, heads=4, read=300, window=32)
-    opened = open_page(trace, fragment=f"#{asked}", fresh=False)
+    opened = open_page(trace, fragment=f"#{fragment}", fresh=False)
     state = opened.state()
     assert int(state["q0"]) < int(state["q1"]) <= 3000
-    assert (_note(opened) == "") == asked.startswith("q0")
+    assert (_note(opened) == "") == fragment.startswith("q0")
     assert state["mapWindow"] == "0"
     opened.assert_clean()
 
@@ -148,14 +148,14 @@ def test_a_sample_of_the_fuzzed_addresses(open_page, name):
     opened = open_page(PAGES[name]())
     own = opened.address()
     opened.page.evaluate(SHOWN)
-    wrong, told = {}, 0
+    wrong, notes = {}, 0
     for number in range(60):
         result = opened.page.evaluate(PASTE, address(number, own))
-        told += bool(result["note"])
+        notes += bool(result["note"])
         if problem := failure(result, opened.errors):
             wrong[number] = problem
     assert wrong == {}
-    assert 10 < told < 55
+    assert 10 < notes < 55
     assert opened.page.evaluate(ASKED, "a b") == "a%20b"
     opened.assert_clean()
 

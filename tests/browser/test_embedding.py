@@ -130,24 +130,24 @@ FIGURES = {"trace": "#figure", "comparison": "#figure", "profile": ".profile", "
 
 def _assert_shown(frame, kind, way):
     """Assert that the page shows each picture once, or says why it cannot, and no dead control."""
-    seen = frame.evaluate(SEEN)
+    view = frame.evaluate(SEEN)
     is_still = kind == "bench" or way in STILL | {"mhtml"}
-    for picture in seen["pictures"]:
+    for picture in view["pictures"]:
         assert picture["still"] + picture["live"] == 1, picture
         if picture["isFirst"] and kind in ("trace", "comparison"):
             assert (picture["still"] == 1) == is_still
     if is_still:
-        assert seen["controls"] == 0
-        assert seen["hints"] == []
+        assert view["controls"] == 0
+        assert view["hints"] == []
         if kind != "bench":
-            assert "Scripts do not run here" in seen["notice"]
+            assert "Scripts do not run here" in view["notice"]
     if way in REFUSED:
-        assert is_still or "forbids pictures" in seen["notice"] or seen["broken"] == 0
-        assert kind != "bench" or way not in UNSTYLED or "forbids them" in seen["notice"]
+        assert is_still or "forbids pictures" in view["notice"] or view["broken"] == 0
+        assert kind != "bench" or way not in UNSTYLED or "forbids them" in view["notice"]
     elif not is_still or kind == "bench":
-        assert seen["broken"] == 0
-        assert way in UNSTYLED | {"no styles"} or seen["notice"] == ""
-    assert seen["width"] <= 0 or way in UNSTYLED
+        assert view["broken"] == 0
+        assert way in UNSTYLED | {"no styles"} or view["notice"] == ""
+    assert view["width"] <= 0 or way in UNSTYLED
     is_drawn = way not in REFUSED or (not is_still and kind != "profile")
     if is_drawn:
         assert _colours(frame, FIGURES[kind]) > COLOURS
@@ -184,11 +184,11 @@ def test_on_paper_each_chart_is_there_once(show, way):
     frame = show("trace", way, dark=True)
     frame.page.emulate_media(media="print")
     frame.evaluate("dispatchEvent(new Event('beforeprint'))")
-    seen = frame.evaluate(SEEN)
-    for picture in seen["pictures"]:
+    view = frame.evaluate(SEEN)
+    for picture in view["pictures"]:
         assert picture["still"] + picture["live"] == 1, picture
-    assert seen["controls"] == 0
-    assert way in UNSTYLED or seen["notice"] == ""
+    assert view["controls"] == 0
+    assert way in UNSTYLED or view["notice"] == ""
     assert frame.page.pdf()
     image = Image.open(io.BytesIO(frame.locator("#figure").screenshot())).convert("L")
     assert np.median(np.asarray(image)[:3]) > 230

@@ -67,24 +67,24 @@ def test_every_way_shows_the_figure_or_says_why_not(firefox, files, tmp_path, ki
     assert set(report) == set(ORDER)
     assert len(pixels) >= len(ORDER) * HEIGHT
     for i, way in enumerate(ORDER):
-        own, seen = pixels[i * HEIGHT : (i + 1) * HEIGHT], report[way]
-        assert (seen is None) == (way in CLOSED), way
+        own, view = pixels[i * HEIGHT : (i + 1) * HEIGHT], report[way]
+        assert (view is None) == (way in CLOSED), way
         if way not in REFUSED or (way not in STILL and kind != "profile"):
             assert _colours(own) > COLOURS, way
-        if seen is None:
+        if view is None:
             continue
-        for picture in seen["pictures"]:
+        for picture in view["pictures"]:
             assert picture["still"] + picture["live"] == 1, (way, picture)
             if picture["isFirst"] and kind != "profile":
                 assert picture["still"] == (way in STILL), way
         if way in STILL:
-            assert (seen["controls"], seen["hints"]) == (0, []), way
-            assert "Scripts do not run here" in seen["notice"], way
+            assert (view["controls"], view["hints"]) == (0, []), way
+            assert "Scripts do not run here" in view["notice"], way
         elif way not in REFUSED:
-            assert (seen["notice"], seen["broken"]) == ("", 0), way
+            assert (view["notice"], view["broken"]) == ("", 0), way
         elif kind == "profile":
-            assert "forbids pictures" in seen["notice"]
-        assert seen["width"] <= 0 or way in UNSTYLED
+            assert "forbids pictures" in view["notice"]
+        assert view["width"] <= 0 or way in UNSTYLED
 
 
 def test_a_file_is_shown_from_the_disk(firefox, files, tmp_path):

@@ -14,7 +14,7 @@ def trace():
     return hybrid()
 
 
-def _said(opened, element):
+def _words(opened, element):
     opened.quiet()
     return opened.page.inner_text(element)
 
@@ -24,15 +24,15 @@ def test_the_keys_lead_to_the_reason_and_on_from_it(open_page, trace):
     opened.page.focus("#figure")
     for _ in range(2):
         for element in ("#details", "#caption", "#live"):
-            assert MAMBA not in _said(opened, element)
+            assert MAMBA not in _words(opened, element)
         opened.press("ArrowUp")
         for element in ("#details", "#caption", "#live"):
-            assert WHY in _said(opened, element)
-        assert "Attends to" not in _said(opened, "#details")
-        assert "0.00" not in _said(opened, "#details-value")
+            assert WHY in _words(opened, element)
+        assert "Attends to" not in _words(opened, "#details")
+        assert "0.00" not in _words(opened, "#details-value")
         opened.press("ArrowDown")
     opened.press("]")
-    assert WHY in _said(opened, "#details")
+    assert WHY in _words(opened, "#details")
     opened.assert_clean()
 
 
@@ -41,15 +41,15 @@ def test_the_heads_of_such_a_layer_are_one_empty_row_with_the_reason(open_page, 
     page = opened.page
     page.select_option("#layer", "1")
     opened.quiet()
-    assert WHY in _said(opened, "#caption")
-    assert WHY in _said(opened, "#details")
+    assert WHY in _words(opened, "#caption")
+    assert WHY in _words(opened, "#details")
     state = opened.state()
     assert (state["rows"], state["layer"]) == ("heads", "1")
     page.focus("#figure")
     opened.press("ArrowUp", "ArrowDown", "ArrowLeft", "Home", "End", "+", "-")
-    assert WHY in _said(opened, "#live")
+    assert WHY in _words(opened, "#live")
     opened.press("]")
-    assert MAMBA not in _said(opened, "#caption")
+    assert MAMBA not in _words(opened, "#caption")
     opened.press("[", "[")
     assert opened.state()["layer"] == "0"
     opened.assert_clean()
@@ -58,18 +58,18 @@ def test_the_heads_of_such_a_layer_are_one_empty_row_with_the_reason(open_page, 
 def test_a_head_that_a_layer_does_not_have_is_said(open_page, trace):
     opened = open_page(trace, fragment="#view=attention&head=2&row=2&col=9", fresh=False)
     for element in ("#details", "#caption", "#live"):
-        assert NO_HEAD in _said(opened, element)
-    assert "head 2" in _said(opened, "#details")
+        assert NO_HEAD in _words(opened, element)
+    assert "head 2" in _words(opened, "#details")
     opened.assert_clean()
 
 
 def test_pins_say_the_reason(open_page, trace):
     opened = open_page(trace, fragment="#view=attention&row=1&col=10", fresh=False)
     opened.page.click("#pin-weights")
-    assert f"Nothing to show for {WHY}." in _said(opened, "#pins")
+    assert f"Nothing to show for {WHY}." in _words(opened, "#pins")
     opened.page.click("#pin-column")
     opened.page.click("#pin-section")
-    cards = _said(opened, "#pins-cards")
+    cards = _words(opened, "#pins-cards")
     assert "NaN" not in cards
     assert "–" in cards
     opened.assert_clean()
@@ -78,15 +78,15 @@ def test_pins_say_the_reason(open_page, trace):
 def test_the_map_says_the_reason_and_takes_it_back(open_page, trace):
     opened = open_page(trace, fragment="#view=attention&row=0&col=10", height=4000)
     page = opened.page
-    assert _said(opened, "#map-missing") == ""
+    assert _words(opened, "#map-missing") == ""
     page.select_option("#map-layer", "1")
-    assert _said(opened, "#map-missing") == f"Nothing to show for {WHY}."
+    assert _words(opened, "#map-missing") == f"Nothing to show for {WHY}."
     page.select_option("#map-values", "entropy")
-    assert _said(opened, "#map-missing") == f"Nothing to show for {WHY}."
+    assert _words(opened, "#map-missing") == f"Nothing to show for {WHY}."
     page.select_option("#map-layer", "2")
-    assert _said(opened, "#map-missing") == ""
+    assert _words(opened, "#map-missing") == ""
     page.select_option("#map-head", "2")
-    assert NO_HEAD in _said(opened, "#map-missing")
+    assert NO_HEAD in _words(opened, "#map-missing")
     opened.assert_clean()
 
 
@@ -96,7 +96,7 @@ def test_search_and_links_show_their_place_in_such_a_layer(open_page, trace):
     page.focus("#search")
     opened.press("Enter")
     assert opened.state()["col"] == "8"
-    assert WHY in _said(opened, "#details")
+    assert WHY in _words(opened, "#details")
     for link in page.locator("[data-finding]").all():
         link.evaluate("(link) => link.click()")
         opened.quiet()

@@ -67,10 +67,10 @@ def test_a_chart_that_fails_leaves_its_still_picture_and_the_others(open_broken)
     assert {picture["live"] for picture in live} == {0, 1}
 
 
-@pytest.mark.parametrize("gone", ["#help", "#text", "#details", "#search", "#copy-figure", "#tip"])
-def test_without_a_part_of_the_page_the_others_work(open_broken, gone):
+@pytest.mark.parametrize("part", ["#help", "#text", "#details", "#search", "#copy-figure", "#tip"])
+def test_without_a_part_of_the_page_the_others_work(open_broken, part):
     """A host that rewrites the page may take parts away."""
-    init = f"""new MutationObserver(() => document.querySelector('{gone}')?.remove())
+    init = f"""new MutationObserver(() => document.querySelector('{part}')?.remove())
       .observe(document, {{ childList: true, subtree: true }});"""
     page, _ = open_broken(init)
     assert assert_figure(page)

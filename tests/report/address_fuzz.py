@@ -92,9 +92,9 @@ def run(cases: list[int], files: dict[str, Path], opened: Any) -> Iterator[tuple
             opened.page.goto("about:blank")
             opened.page.goto(f"{files[name].as_uri()}#{text}")
             opened.settle()
-            asked = opened.page.evaluate(ASKED, text)
+            fragment = opened.page.evaluate(ASKED, text)
             opened.page.evaluate(SHOWN)
-            result = {"asked": asked, **opened.page.evaluate("shownHere()")}
+            result = {"asked": fragment, **opened.page.evaluate("shownHere()")}
         else:
             opened.page.evaluate(SHOWN)
             result = opened.page.evaluate(PASTE, text)

@@ -89,17 +89,17 @@ def address(number: int, own: str) -> str:
     return text + "&find=" + "x" * 5000 if chance.random() < 0.01 else text
 
 
-def is_shown(asked: str, shown: str, parts: set[str]) -> bool:
-    """Return whether the state of the address `shown` is what the address `asked` asks for.
+def is_shown(wanted: str, shown: str, parts: set[str]) -> bool:
+    """Return whether the state of the address `shown` is what the address `wanted` asks for.
 
     `parts` are the ids of the page, which an address may name instead of a state.
     """
-    if "=" not in asked:
-        return asked in parts or asked == ""
-    if len(asked) > 4000:
+    if "=" not in wanted:
+        return wanted in parts or wanted == ""
+    if len(wanted) > 4000:
         return False
     wanted = parse_qsl(
-        asked.removeprefix("?"), keep_blank_values=True, encoding="utf-8", errors="replace"
+        wanted.removeprefix("?"), keep_blank_values=True, encoding="utf-8", errors="replace"
     )
     own: dict[str, str] = dict(parse_qsl(shown, keep_blank_values=True))
     first: dict[str, str] = {}

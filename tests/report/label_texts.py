@@ -82,8 +82,8 @@ KINDS: dict[str, Callable[[random.Random], str]] = {
 def text(number: int) -> str:
     """Return text `number`, the same each time; single halves of surrogate pairs are left out."""
     kind = list(KINDS)[number % len(KINDS)]
-    made = KINDS[kind](random.Random(number))
-    return "".join(c for c in made if not 0xD800 <= ord(c) < 0xE000) or "\u3164"
+    text = KINDS[kind](random.Random(number))
+    return "".join(c for c in text if not 0xD800 <= ord(c) < 0xE000) or "\u3164"
 
 
 def kind_of(number: int) -> str:

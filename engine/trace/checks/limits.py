@@ -136,8 +136,8 @@ class Limits:
                     keys - 1 if causal else np.full(keys.shape, last)
                 ),
             }
-            own: Callable[[], Array | float] = ends[end]
-            return np.asarray(own(), np.float64).reshape(shape)
+            row_end: Callable[[], Array | float] = ends[end]
+            return np.asarray(row_end(), np.float64).reshape(shape)
 
     def _keys(self, layers: Array, queries: Array) -> Array:
         """Return how many keys queries see, [layer, query]; all tokens where that is not known."""

@@ -149,7 +149,7 @@ def _sums(
         terms = values
     if values.dtype == np.float16:
         spare += 2.0**-9 * max(1.0, bound) + values.shape[axis] * 2.0**-25
-    sums: Array = np.nansum(terms, axis=axis, dtype=np.float64, keepdims=True)
+    sums: Array = np.asarray(np.nansum(terms, axis=axis, dtype=np.float64, keepdims=True))
     for at in _first(np.greater(sums, bound + spare), most):
         index = tuple(
             -1 if i == axis else int(of[own_at])

@@ -58,8 +58,8 @@ def test_report_keeps_the_trace_and_names_what_draws_it(
     assert out == ""
     assert err.strip().count("\n") == 0  # click leaves the line that a terminal wrote ^C in
     assert err.strip().startswith(words)
-    kept = "the trace is in r.zarr.zip; draw it with: attentropy render r.zarr.zip -o r.html\n"
-    assert err.endswith(kept)
+    note = "the trace is in r.zarr.zip; draw it with: attentropy render r.zarr.zip -o r.html\n"
+    assert err.endswith(note)
     assert os.listdir() == ["r.zarr.zip"]
     assert Trace.open("r.zarr.zip").tokens == recorded.tokens
 

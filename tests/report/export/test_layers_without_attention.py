@@ -45,8 +45,8 @@ def test_what_each_layer_has(trace):
 
 
 def test_heads_that_were_selected_are_counted_by_their_numbers(trace):
-    kept = Trace(trace.dataset.isel(head=[0, 2], window_head=[0, 2]))
-    assert [recorded_heads(kept, i) for i in range(6)] == [[], [0, 2], [], [0], [0, 2], []]
+    part = Trace(trace.dataset.isel(head=[0, 2], window_head=[0, 2]))
+    assert [recorded_heads(part, i) for i in range(6)] == [[], [0, 2], [], [0], [0, 2], []]
     mean = Trace(trace.dataset.isel(head=[0]).assign_coords(head=np.array([-1], np.int32)))
     assert [len(recorded_heads(mean, i)) for i in range(6)] == [0, 1, 0, 1, 1, 0]
 
