@@ -34,7 +34,7 @@ ENDS: Mapping[str, str] = {
     "visible - 1, else N - 1": "a query's own key is at distance 0",
     "0, else 1 - N": "a later key has a negative distance",
     "query, else N - 1": "a query's own position",
-    "queries, else n": "queries of the prompt that see the key",
+    "queries, else n": "queries of the prompt that see the key; of a layer without attention, all",
     "-ln p": "of the token with nothing hidden, since no probability is above 1",
     "-ln p of the word": "the sum of these over the tokens of the word",
 }

@@ -183,7 +183,9 @@ class Limits:
         last = self._audience
         if last is None or last[0] != layer:
             counts = self._variables["visible"][layer, :prompt].values
-            queries = audience_of(counts, prompt).queries
+            queries = np.full(prompt, float(prompt))
+            if (counts > 0).any():  # a layer without attention does not say who would see what
+                queries = audience_of(counts, prompt).queries
             last = self._audience = (layer, np.pad(queries, (0, self._tokens - prompt)))
         return last[1]
 

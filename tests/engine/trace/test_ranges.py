@@ -363,3 +363,13 @@ def test_numbers_of_attributes_that_cannot_be_are_refused(tmp_path, path, value)
     saved = Trace(data.assign_attrs({first: attribute})).save(tmp_path / "t.zarr")
     with pytest.raises(TraceError, match=f"its attribute {path} is .*, out of range"):
         Trace.open(saved)
+
+
+def test_what_a_layer_without_attention_would_receive_is_not_held_to_who_sees_it(everything):
+    dataset = everything.dataset.copy(deep=True)
+    dataset["visible"].values[1] = 0
+    for name in ("entropy", "max_prob", "distance", "sink_mass", "varentropy", "lse"):
+        dataset[name].values[1] = math.nan
+    dataset["received"].values[1, :, :17] = 0.5  # of the prompt
+    faults = {fault.variable for fault in Trace(dataset).verify().faults}
+    assert "received" not in faults
