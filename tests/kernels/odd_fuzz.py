@@ -1,9 +1,9 @@
 """Fuzz the kernels with odd values in random places, against the definitions in float64.
 
-Usage, in tests/kernels: python fuzz.py [--first N] [--cases N] [--output fuzz.md]
+Usage, in tests/kernels: python odd_fuzz.py [--first N] [--cases N] [--output odd_fuzz.md]
 
 A case's number is its seed. One case in eight also runs in Triton's interpreter, one in four sums
-weights in a second sweep, and each fifth reads a vocabulary. `test_fuzz.py` runs a few of them.
+weights in a second sweep, and each fifth reads a vocabulary. `test_odd_fuzz.py` runs a few of them.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def main():
     minutes = (time.process_time() - begin) / 60
     lines = [
         "# Odd values in random places", "",
-        f"`python fuzz.py --first {options.first} --cases {options.cases}` in tests/kernels "
+        f"`python odd_fuzz.py --first {options.first} --cases {options.cases}` in tests/kernels "
         "(a case's number is its seed).", "", "| computed by | cases that agree |", "| --- | --- |",
         *(f"| {name} | {counts[name]:,} |" for name in sorted(counts)), "",
         f"{len(failed)} cases failed{': ' if failed else ''}{', '.join(map(str, failed))}. Agree: "

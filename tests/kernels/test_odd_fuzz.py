@@ -2,11 +2,11 @@
 
 import pytest
 
-import fuzz
+import odd_fuzz
 
 FEW = [*range(30), 64, 104]
 
 
 @pytest.mark.parametrize("seed", FEW)
 def test_a_case_of_the_fuzzer_agrees_with_the_definitions(seed):
-    fuzz.run(seed)
+    odd_fuzz.run(seed)
