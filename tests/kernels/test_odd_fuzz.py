@@ -1,8 +1,7 @@
 """Some of the fuzzer's cases: odd values in random places agree with the definitions."""
 
-import pytest
-
 import odd_fuzz
+import pytest
 
 FEW = [*range(30), 64, 104]
 
