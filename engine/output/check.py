@@ -86,11 +86,10 @@ def _follow(path: Path, suffix: str) -> Path:
         raise UsageError(f"{str(path)!r} is a folder; name a file in it")
     folder = path.parent
     if not folder.is_dir():
-        there = "is not a folder" if os.path.lexists(folder) else "does not exist"
+        name = repr(str(folder)[:200])
+        why = f"{name} is not a folder" if os.path.lexists(folder) else f"there is no folder {name}"
         home = "; ~ is not replaced by your home folder here" if str(path).startswith("~") else ""
-        raise UsageError(
-            f"cannot write {path.name[:80]!r}: the folder {str(folder)[:200]!r} {there}{home}"
-        )
+        raise UsageError(f"cannot write {path.name[:80]!r}: {why}{home}")
     _check_length(path, suffix)
     if not path.is_symlink():
         return path

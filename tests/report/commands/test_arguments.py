@@ -57,10 +57,12 @@ def test_options_that_were_not_given_are_the_defaults_of_the_engine(command, fun
 def test_info_has_the_options_of_a_run_without_their_defaults():
     parameters = _parameters(info_command, "--tokens", "4k")
     assert parameters.pop("tokens") == 4096
+    assert parameters.pop("verify") is False
     assert run_arguments(parameters) == {}
     run_parameters = _parameters(
         info_command, "--chunk", "2k", "--lens", "none", "--stats", "entropy"
     )
+    del run_parameters["verify"]
     assert run_arguments(run_parameters) == {"chunk": 2048, "lens": "none", "stats": "entropy"}
     assert set(run_parameters) - {"subject", "revision", "tokens"} <= set(
         _parameters(extract_command)
