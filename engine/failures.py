@@ -157,7 +157,11 @@ def end_of_process(code: int) -> str:
     except ValueError:
         name = f"signal {-code}"
     if name == "SIGKILL":
-        return "was killed, most likely because memory ran out"
+        time = _raise_limit("-t", "RLIMIT_CPU", 1)
+        memory = "most likely because memory ran out"
+        return f"was killed: the processor time is used up ({time})" if time else (
+            f"was killed, {memory}"
+        )
     if name in _TOO_LONG:
         return f"used up its processor time ({name})"
     return f"crashed ({name})" if name in _CRASHES else f"was ended from outside ({name})"

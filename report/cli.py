@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -23,6 +24,8 @@ from attentropy.report.commands.endings import STORE_ENDINGS
 from attentropy.report.commands.option_names import option_words
 from attentropy.report.processor_time import ends_in_words
 from attentropy.report.text import for_terminal
+
+_logger = logging.getLogger(__name__)
 
 # Name -> its line in `--help`; the command itself is in report/commands/NAME.py.
 _COMMANDS = {
@@ -147,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal: 130 for an interruption (Ctrl-C), 143 for SIGTERM, 129 for SIGHUP, 141 where the reader
     of standard output has closed it. With `--debug` an error is raised instead.
     """
-    with streams.installed():
+    with streams.installed(), _leftovers_logged():
         try:
             with as_exceptions(), ends_in_words():
                 return _run(sys.argv[1:] if arguments is None else arguments)
@@ -155,6 +158,19 @@ def main(arguments: list[str] | None = None) -> int:
             reason = _joined(option_words(for_terminal(str(error))), error)
             click.echo(f"ended by {error.name}{reason and f': {reason}'}", err=True)
             return 128 + error.number
+
+
+@contextmanager
+def _leftovers_logged() -> Iterator[None]:
+    """Log what Python says of objects that fail as they are deleted; the error itself is shown."""
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda leftover: _logger.debug("%s", leftover.exc_value)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+            yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _run(arguments: list[str]) -> int:

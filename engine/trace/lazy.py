@@ -15,6 +15,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from attentropy.engine.errors import TraceError
+from attentropy.engine.failures import is_of_system
 from attentropy.engine.trace.checks.limits import Limits
 from attentropy.engine.trace.checks.metadata import Contents
 from attentropy.engine.trace.checks.ranges import check_read
@@ -94,8 +95,9 @@ class _StoredArray(BackendArray):
             values = cast(Array, self._array[key])
         # A codec may fail in any of these ways on bytes that it did not write.
         except UNREADABLE as error:
+            state = "cannot be read" if is_of_system(error) else "are damaged"
             raise TraceError(
-                f"{self._trace}: the values of {self._name} are damaged ({reason(error)[:80]})"
+                f"{self._trace}: the values of {self._name} {state} ({reason(error)[:80]})"
             ) from error
         self._check(values, key)
         return values

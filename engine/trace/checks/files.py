@@ -17,8 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from attentropy.engine.errors import TraceError
+from attentropy.engine.failures import is_of_system
 from attentropy.engine.trace.checks.regular import open_regular, read_regular
-from attentropy.engine.trace.checks.unreadable import UNREADABLE
+from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
 
 MAX_FILES = 2**19
 _MAX_DEPTH = 8  # folders within folders: ARRAY/c/0/0/0/0 has six
@@ -157,7 +158,7 @@ def _open_archive(path: Path) -> tuple[zipfile.ZipFile, _BoundedFile]:
     try:
         file = _BoundedFile(open_regular(path).detach())
     except OSError as error:
-        raise TraceError(f"{path.name}: cannot be read ({error.strerror})") from error
+        raise TraceError(f"{path.name}: cannot be read ({reason(error)})") from error
     try:
         archive = zipfile.ZipFile(file)
     except _DirectoryTooLarge:
@@ -167,6 +168,8 @@ def _open_archive(path: Path) -> tuple[zipfile.ZipFile, _BoundedFile]:
         ) from None
     except UNREADABLE as error:
         file.close()
+        if is_of_system(error):
+            raise TraceError(f"{path.name}: cannot be read ({reason(error)})") from error
         raise TraceError(
             f"{path.name}: not a trace, or truncated (not a complete zip archive)"
         ) from error
