@@ -236,7 +236,7 @@ def _one_line(error: BaseException) -> str:
 
 def _joined(text: str, error: BaseException) -> str:
     """Return a line and what the error's notes say is kept."""
-    return "; ".join(part for part in (text, for_terminal(remains(error))) if part)
+    return "; ".join(part for part in (text, option_words(for_terminal(remains(error)))) if part)
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ def fit_lens(
         facts = _facts(loaded, lens, windows, table)
         layers = len(decoder_layers(loaded.model))
         write = partial(write_translator, maps=maps, kind="translator", layers=layers, facts=facts)
-        then = "use it with: --lens-translator {}"
+        then = "use it as `lens_translator={}`"
         with on_failure("the lens", write, Path(output), ".lens.safetensors", then):
             translator = write(output, force=force)
         show("done", 1, 1)

@@ -40,6 +40,7 @@ def _secret(tokens=TOKENS, answer=("Von", "bert"), **options):
     for name in ("token_ids", "generated_ids", "target_ids", "rehearsal_ids", "lens_top_ids",
                  "vocabulary_ids"):  # fmt: skip
         dataset[name] = dataset[name] + FIRST_ID
+    dataset.attrs["model"] = {**dataset.attrs["model"], "vocabulary": 8_000_000}
     dataset.attrs |= {
         "answer": "".join(answer), "notes": ["the chat template rewrites 'zq5xvorn' of turn 1"],
         "partial": {"tokens": 17, "done": 17, "reason": "ValueError: zq6xvorn"},

@@ -66,8 +66,10 @@ def test_a_signal_that_is_ignored_stays_ignored(here):
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_handlers_of_the_caller_stay(here, name, monkeypatch, capsys):
+def test_handlers_of_the_caller_stay(here, name, monkeypatch, capsys, request):
     number = getattr(signal, name)
+    before = signal.signal(number, signal.SIG_DFL)  # whatever the tests themselves run under
+    request.addfinalizer(lambda: signal.signal(number, before))
     earlier = signal.getsignal(number)
     assert main(["explain", "sink"]) == 0
     assert signal.getsignal(number) is earlier
