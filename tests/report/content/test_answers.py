@@ -149,7 +149,7 @@ def test_a_text_without_a_template_is_continued_everywhere(capsys):
     assert next(describe_lines(answer_facts(trace))).split("  ") == ["continues with", "Perth."]
     page = render(trace, observe(trace))
     assert '<span class="lead">Continues with</span>' in page
-    assert '<span class="off">Continuation</span>' in page
+    assert '<span class="off">Continuation </span>' in page
     other = _chat((" Rome", "."), is_chat=False)
     difference = compare(trace, other)
     texts = {one.id: one.text for one in observe(difference)}

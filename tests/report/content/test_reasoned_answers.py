@@ -38,7 +38,7 @@ def test_reasoning_is_apart_from_the_answer_on_the_page():
     assert kinds[1] == ("chip", "think")
     assert [kind for kind, _ in kinds[2:]] == ["words", "chip"]
     assert " · 17 + 6 tokens, 2 of them reasoning · " in words.subtitle
-    assert page.index('<span class="off">Answer</span>') < page.index("reasoning · 2")
+    assert page.index('<span class="off">Answer </span>') < page.index("reasoning · 2")
     assert "Italic: reasoning." in page
     assert (
         "Vertical line: the answer begins (6 generated tokens, 2 of them reasoning). "
