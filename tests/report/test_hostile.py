@@ -62,7 +62,7 @@ def comparison():
     return render(of, observe_difference(of))
 
 
-SCRIPTS = {"page": 4, "comparison": 3}
+SCRIPTS = {"page": 5, "comparison": 4}
 
 
 @pytest.fixture(params=SCRIPTS)
