@@ -173,7 +173,7 @@ def _check_own(folder: Path, target: str) -> None:
     is_empty = names is not None and not set(names) - {NAME}
     if names is None or not is_marked or (not is_empty and NAME not in names):
         raise AttentropyError(
-            f"{folder.name!r} is in the way, and no run of yours made it; move it away"
+            f"{folder.name!r} is in the way, and attentropy did not make it; move it away"
         )
 
 
