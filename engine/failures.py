@@ -159,8 +159,10 @@ def end_of_process(code: int) -> str:
     if name == "SIGKILL":
         time = _raise_limit("-t", "RLIMIT_CPU", 1)
         memory = "most likely because memory ran out"
-        return f"was killed: the processor time is used up ({time})" if time else (
-            f"was killed, {memory}"
+        return (
+            f"was killed: the processor time is used up ({time})"
+            if time
+            else (f"was killed, {memory}")
         )
     if name in _TOO_LONG:
         return f"used up its processor time ({name})"

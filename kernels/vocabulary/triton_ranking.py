@@ -62,7 +62,8 @@ def count_before(b_s, b_target, b_own, first, o_v, BN: tl.constexpr):
     target's logit, or with the next larger number. The target itself never counts, even if
     `target_logits` rounded its logit differently.
     """
-    b_target = tl.where(b_target == 0, 0.0, b_target)
+    # A target of −inf is no lower than the entries beyond the vocabulary, which never count.
+    b_target = tl.where(b_target == 0, 0.0, tl.maximum(b_target, HIDDEN))
     b_bits = b_target.to(tl.int32, bitcast=True)
     b_next = (b_bits + tl.where(b_bits < 0, -1, 1)).to(tl.float32, bitcast=True)
     b_next = tl.where(b_target == 0, _TINY, b_next)

@@ -50,7 +50,11 @@ def _sentences(source: ValueSource, values: FigureValues) -> Iterator[str]:
         if everywhere:
             yield f"Full resolution at every position: {' and '.join(everywhere)}."
             everything = "all other values"
-        yield f"Full resolution at {_count(values.ranges)} ({_list(values.ranges)}): {everything}."
+        if values.ranges:
+            where = f"{_count(values.ranges)} ({_list(values.ranges)})"
+            yield f"Full resolution at {where}: {everything}."
+        else:
+            yield f"Full resolution at no position: {everything}."
     if are_heads_apart:
         tiles = f"means of {values.head_step} positions" if values.head_step else ""
         ranges = values.head_ranges

@@ -80,7 +80,12 @@ def _edit(folder, name, change):
         ("entropy", lambda m: m.update(dimension_names=["a", "b", "c"]), "dimensions"),
         (
             "entropy",
-            lambda m: m["chunk_grid"]["configuration"].update(chunk_shape=[2**20, 2**20, 17]),
+            lambda m: m["chunk_grid"]["configuration"].update(chunk_shape=[2, 3, 17]),
+            "several layers in one chunk",
+        ),
+        (
+            "entropy",
+            lambda m: m["chunk_grid"]["configuration"].update(chunk_shape=[1, 2**20, 2**20]),
             "over 1 GiB",
         ),
     ],

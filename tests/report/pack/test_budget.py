@@ -49,9 +49,9 @@ def test_a_long_page_keeps_its_budget_and_the_same_bytes(trace, most):
 
 
 def test_a_reduced_page_says_how_and_how_exactly(trace):
-    page = render(trace, observe(trace), max_bytes=900_000)
+    page = render(trace, observe(trace), max_bytes=1_000_000)
     sentence = re.search(r'<p class="hint reduced">(.*?)</p>', page)[1]
-    assert "24,000 positions into 0.9\N{NO-BREAK SPACE}MB" in sentence
+    assert "24,000 positions into 1\N{NO-BREAK SPACE}MB" in sentence
     assert "the mean (or minimum or maximum, as chosen) of 16 or 128 positions." in sentence
     # One error per kind of value, the greatest.
     rounding = re.search(r"Rounding: (.*?)\.( |$)", re.sub(r"<[^>]*>", "", sentence))[1]
@@ -62,6 +62,12 @@ def test_a_reduced_page_says_how_and_how_exactly(trace):
     assert len(stated) == 1
     assert max(errors) <= float(stated[0]) < 2 * max(errors)
     assert "23,0" in sentence or "23,9" in sentence
+
+
+def test_a_page_without_single_positions_says_so(trace):
+    page = render(trace, observe(trace), max_bytes=900_000)
+    assert _payload(page)["ranges"] == []
+    assert "Full resolution at no position: all other values." in page
 
 
 def test_a_section_that_was_asked_for_is_held_and_opens(trace):
