@@ -29,6 +29,11 @@ except ImportError:  # Windows
 
 NAME = "writer.json"
 _FORMAT = "attentropy.writer"
+# What runs make in the folder. A thread of a run that ends may write on after the lock is gone.
+_INNER = {
+    "begun", "lens", "new", "packed", "plan.json", "plan.json.new", "ready", "removed", "replaced",
+    "run", "spent", "store",
+}  # fmt: skip
 _TRIES = 1000  # each after another run removed the folder at that moment
 _TAKEN = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -170,8 +175,8 @@ def _check_own(folder: Path, target: str) -> None:
             f"{folder.name!r}, which they can delete"
         ) from None
     is_marked = not mark or _FORMAT.encode() in mark
-    is_empty = names is not None and not set(names) - {NAME}
-    if names is None or not is_marked or (not is_empty and NAME not in names):
+    is_ours = names is not None and (NAME in names or set(names) <= _INNER)
+    if not (is_ours and is_marked):
         raise AttentropyError(
             f"{folder.name!r} is in the way, and attentropy did not make it; move it away"
         )

@@ -7,6 +7,7 @@ before one takes the other's name.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import shutil
@@ -17,7 +18,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from types import TracebackType
 
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.output import lock, recover
@@ -26,6 +29,7 @@ from attentropy.engine.output.durable import sync, sync_all
 from attentropy.engine.output.signals import held_back
 
 _PREFIX = ".attentropy-"
+_CHECKS, _CHECK = 5, 0.02  # how often, and each how many seconds later, for what comes late
 _PATIENCE = 2.0  # seconds in which a run that replaces a folder is between its two renames
 
 
@@ -83,6 +87,7 @@ class Place:
         shutil.rmtree(away, ignore_errors=True)
 
 
+_open: dict[int, Place] = {}  # the places of this process, by what `lock.release` needs
 _places: ContextVar[Mapping[str, Place]] = ContextVar("attentropy_places")
 
 
@@ -119,7 +124,8 @@ def reserve(
                 handle = lock.take(scratch, real.name)
             except OSError as error:
                 raise denied(error, real.parent) from error
-            stack.callback(_give_up, place, handle)
+            _open[handle] = place
+            stack.push(partial(_give_up, handle))
             recover.carry_out(scratch, real)
             _empty(scratch)
         check()  # again: another run may have ended meanwhile
@@ -128,13 +134,32 @@ def reserve(
         yield place
 
 
-def _give_up(place: Place, handle: int) -> None:
+def _give_up(
+    handle: int,
+    kind: type[BaseException] | None = None,
+    error: BaseException | None = None,
+    trace: TracebackType | None = None,
+) -> None:
+    place = _open[handle]
     if place._process == os.getpid():  # not in a forked child
         with held_back():
             try:
                 _empty(place.scratch)
+                # Threads that write for the run are not told that it ends.
+                for _ in range(_CHECKS if error is not None else 0):
+                    time.sleep(_CHECK)
+                    _empty(place.scratch)
             finally:  # no handle may be left to list it with
                 lock.release(handle, place.scratch)
+                del _open[handle]
+
+
+@atexit.register
+def _give_up_all() -> None:
+    """Give up the places of which a signal came just before `_give_up` held it back."""
+    for handle in [*_open]:
+        with suppress(OSError):
+            _give_up(handle)
 
 
 def _forget(key: str) -> None:

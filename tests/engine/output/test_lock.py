@@ -194,6 +194,35 @@ def test_a_lock_that_was_being_written_is_stale(tmp_path, data):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("names", [["store"], ["run", "new"]])
+def test_what_a_thread_of_a_stopped_run_wrote_after_it_does_not_stand_in_the_way(tmp_path, names):
+    for name in names:
+        (scratch_folder(tmp_path / "x.html") / name / "trace.zarr").mkdir(parents=True)
+    with reserve(tmp_path / "x.html"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_stopped_removes_what_its_threads_write_late(tmp_path, monkeypatch):
+    path = tmp_path / "x.zarr"
+    late = [scratch_folder(path) / "store" / "c"]
+
+    def write_on(seconds):
+        for folder in late:
+            folder.mkdir(parents=True)
+        late.clear()
+
+    def stopped():
+        with reserve(path):
+            monkeypatch.setattr("time.sleep", write_on)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert late == []
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("kind", ["file", "link", "folder", "folder with a lock", "fifo"])
 def test_a_foreign_thing_with_the_name_of_the_hidden_folder_stays(tmp_path, kind):
     path = scratch_folder(tmp_path / "x.html")
