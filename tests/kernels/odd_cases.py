@@ -206,8 +206,8 @@ def _allowed(name, mine, true, got, v, pairs):
         ]
         blocks = torch.stack(shared).any(0).split(BLOCK, 2)
         reach = torch.cat([one.any(2, keepdim=True).expand_as(one) for one in blocks], 2)
-        assert not (poisoned & ~reach[..., None]).any()
         lost = poisoned & ~true.isnan()
+        assert not (lost & ~reach[..., None]).any()
         return mine.masked_fill(lost, 0.0), true.masked_fill(lost, 0.0)
     return mine, true
 
