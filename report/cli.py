@@ -152,7 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     with streams.installed(), _leftovers_logged():
         try:
-            with as_exceptions(), ends_in_words():
+            with as_exceptions(last=arguments is None), ends_in_words():
                 return _run(sys.argv[1:] if arguments is None else arguments)
         except Terminated as error:
             reason = _joined(option_words(for_terminal(str(error))), error)

@@ -17,10 +17,11 @@ _ENDING = [
 
 
 @contextmanager
-def as_exceptions() -> Iterator[None]:
+def as_exceptions(*, last: bool = False) -> Iterator[None]:
     """Raise `Terminated` in the main thread where a signal would end the process at once.
 
-    A signal that is ignored (nohup), or handled by the caller, stays as it is.
+    A signal that is ignored (nohup), or handled by the caller, stays as it is. last: only the end
+    of the process follows. Its work is done then, so these signals do not change how it ends.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -33,7 +34,7 @@ def as_exceptions() -> Iterator[None]:
         yield
     finally:
         for number, handler in earlier.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if last else handler)
 
 
 @contextmanager
