@@ -27,7 +27,7 @@ def on_failure(
 ) -> Iterator[None]:
     """Save a result where the work in this context fails or is interrupted.
 
-    what: "the trace". save: writes it, whole or not at all, to the path that it is given. It is
+    what: "the trace". save: writes it, whole or not at all, to a path that it takes. It is
     next to `target` with the name's `ending`, or in the folder for temporary files where that fails
     too. then: the command that uses it, with "{}" for the path. saved: where the result is already,
     so that it is only named. The error gets a note, `Remains`.

@@ -92,7 +92,7 @@ class Stream:
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
-        """Name the stream in an error, give up what could not be written, or go on without it."""
+        """Name the stream in an error; give up what was not written, or continue without it."""
         try:
             yield
         except OSError as error:

@@ -31,8 +31,8 @@ NAME = "writer.json"
 _FORMAT = "attentropy.writer"
 # What runs make in the folder. A thread of a run that ends may write on after the lock is gone.
 _INNER = {
-    "begun", "lens", "new", "packed", "plan.json", "plan.json.new", "ready", "removed", "replaced",
-    "run", "spent", "store",
+    "lens", "new", "packed", "plan.json", "plan.json.new", "ready", "removed", "replaced",
+    "run", "spent", "start", "store",
 }  # fmt: skip
 _TRIES = 1000  # each after another run removed the folder at that moment
 _TAKEN = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}

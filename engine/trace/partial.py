@@ -60,7 +60,7 @@ TRACE = "trace.zarr"  # the store within the folder
 _VERSION = 1
 _RUN = "run.json"
 _MAX_DEPTH = 10  # folders within folders: those of a trace, within the folder
-ANY_WORK = 2**62  # cells: a run goes on with arrays of any size
+ANY_WORK = 2**62  # cells: a run continues with arrays of any size
 
 _logger = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class PartialTrace:
         """Create the folder with everything that `fill(trace folder)` writes, or not at all."""
         with self.reserve() as place:
             self.discard()
-            scratch = place.folder("begun")
+            scratch = place.folder("start")
             (scratch / "commits").mkdir()
             (scratch / "cache").mkdir()
             fill(scratch / TRACE)

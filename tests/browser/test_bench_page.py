@@ -4,28 +4,14 @@ import re
 
 import pytest
 
-from attentropy.engine.bench.case import AttentionCase
-from attentropy.engine.bench.results import Results, Row
-from attentropy.report.bench.results_page import render
+from bench_pages import save_bench_page
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    cases = tuple(AttentionCase(n, 8, 8, 64, True, "float32", "cpu") for n in (1024, 4096))
-    rows = tuple(
-        Row(i, name, group, case.flops, (0.1 * i + 0.1, 0.1 * i + 0.2, 0.1 * i + 0.3), 5)
-        for i, case in enumerate(cases)
-        for name, group in (("ours, entropy", "ours"), ("<b>flash</b>", "ceiling"))
-    )
-    results = Results(
-        "attention", "attentropy bench", "ours, entropy", {"device": "a machine"},
-        {"flops_per_second": 1e11}, cases, rows,
-    )  # fmt: skip
-    path = tmp_path_factory.mktemp("bench") / "bench.html"
-    path.write_text(render([results]), "utf-8")
-    return path
+    return save_bench_page(tmp_path_factory.mktemp("bench"), "<b>flash</b>")
 
 
 @pytest.mark.slow

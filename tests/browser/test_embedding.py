@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attentropy.engine.bench.case import AttentionCase
-from attentropy.engine.bench.results import Results, Row
-from attentropy.report.bench.results_page import render as render_bench
 from attentropy.report.compare.difference import compare
 from attentropy.report.findings.compared import observe
+from bench_pages import save_bench_page
 from embedded import REFUSED, SEEN, STILL, UNSTYLED, WAYS, serving
 from traces import profiled, synthetic
 
@@ -28,29 +26,13 @@ def server():
         yield own
 
 
-def _bench_page(folder):
-    cases = tuple(AttentionCase(n, 8, 8, 64, True, "float32", "cpu") for n in (1024, 4096))
-    rows = tuple(
-        Row(i, name, group, case.flops, (0.1 * i + 0.1, 0.1 * i + 0.2, 0.1 * i + 0.3), 5)
-        for i, case in enumerate(cases)
-        for name, group in (("ours, entropy", "ours"), ("flash", "ceiling"))
-    )
-    results = Results(
-        "attention", "attentropy bench", "ours, entropy", {"device": "a machine"},
-        {"flops_per_second": 1e11}, cases, rows,
-    )  # fmt: skip
-    path = folder / "bench.html"
-    path.write_text(render_bench([results]), "utf-8")
-    return path
-
-
 @pytest.fixture(scope="module")
 def pages(written, tmp_path_factory):
     """Return a function that writes the page of a kind, and returns its file."""
 
     def file(kind):
         if kind == "bench":
-            return _bench_page(tmp_path_factory.mktemp("bench"))
+            return save_bench_page(tmp_path_factory.mktemp("bench"), "flash")
         if kind == "comparison":
             of = compare(synthetic(seed=1), synthetic(seed=2))
             return written(of, observe(of))

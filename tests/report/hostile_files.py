@@ -29,7 +29,7 @@ _FIGURES = ("lens", "attention", "map", "heads", "story", "sources", "profile")
 def save_templates(folder: Path) -> Path:
     """Write the undamaged files that the cases start from."""
     trace = save_template("trace", folder)
-    saved = shutil.copytree(trace, folder / "begun.zarr")
+    saved = shutil.copytree(trace, folder / "start.zarr")
     (saved / "written.json").unlink()
     run = PartialTrace(folder / "p.zarr")
     run.begin({"tokens": 17, "chunk": 6}, lambda target: shutil.copytree(saved, target))

@@ -1,7 +1,7 @@
 // What a browser may lack, or a page in which this one is embedded may forbid. Each works or does without;
 // whatever else of the page can go wrong alone is tried alone.
 
-// Run one part of the page; an error in it is logged, and the other parts go on.
+// Run one part of the page; an error in it is logged, and the other parts continue.
 export async function attempt(work) {
   try {
     await work();

@@ -1,4 +1,4 @@
-"""Two runs of one command with one output: the first goes on, the second says who is writing."""
+"""Two runs of one command with one output: the first continues, the second says who is writing."""
 
 import os
 import re
