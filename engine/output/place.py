@@ -174,20 +174,20 @@ def repair(path: Path) -> None:
     scratch = scratch_folder(follow_link(path))
     until = time.monotonic() + _PATIENCE
     while recover.is_planned(scratch) and not os.path.lexists(path):
-        if lock.is_free(scratch):
-            _repair(path)
-            return
-        if time.monotonic() > until:
+        if complete(path) or time.monotonic() > until:
             return
         time.sleep(0.01)
 
 
-def _repair(path: Path) -> None:
-    try:
-        with reserve(path, force=True):
-            return
-    except (AttentropyError, OSError):
-        return  # this user may only read there
+def complete(path: Path) -> bool:
+    """Complete what a killed run planned for `path`; return whether no run is writing there."""
+    scratch = scratch_folder(follow_link(path))
+    if recover.is_planned(scratch) and lock.is_free(scratch):
+        # Where it may not be written, this user may only read there.
+        with suppress(AttentropyError, OSError), reserve(path, force=True):
+            pass
+        return True
+    return not recover.is_planned(scratch)
 
 
 def scratch_folder(real: Path) -> Path:

@@ -51,7 +51,7 @@ def command(
     **options: Any,
 ) -> None:
     """Run the model and write the trace."""
-    is_finished = resume and target.exists() and not _is_unfinished(target)
+    is_finished = resume and _is_finished(target)
     output.reserve(
         target, force=force or is_finished, inputs=inputs_of(options), endings=TRACE_ENDINGS,
         elsewhere={
@@ -93,7 +93,10 @@ def command(
     output.print_result(target, facts, as_json=as_json, then=output.next_step(target))
 
 
-def _is_unfinished(target: Path) -> bool:
+def _is_finished(target: Path) -> bool:
+    """Return whether the trace is there and its run is not, which a kill may have left to do."""
+    from attentropy.engine.output.place import complete
     from attentropy.engine.trace.partial import PartialTrace
 
-    return PartialTrace(target).exists()
+    complete(target)
+    return target.exists() and not PartialTrace(target).exists()

@@ -52,7 +52,7 @@ def main(kills: int, tokens: int, seed: int) -> None:
         print("| tokens read | and then | tokens done | cache kept | gone on with in | same bits |")
         print("| --- | --- | --- | --- | --- | --- |")
         for kill in range(kills):
-            target, after = folder / f"{kill}.zarr", drawn.uniform(0, seconds / 4)
+            target, after = folder / f"{kill}.zarr", drawn.uniform(0, 2 * seconds * CHUNK / n)
             at = drawn.randrange(n)
             keep = bool(kill % 2)
             process = started(target, at, keep_cache=keep)

@@ -4,7 +4,8 @@
 
 In every case the n-th call of one kind fails with an error that such calls have, in a command that
 runs in a fork of this process. The command must succeed, or end with code 1 or 2 and one line;
-there must be no traceback, and no file that was not there before but the output of a success.
+there must be no traceback, and no file that was not there before but the output, and what the
+line names.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import builtins
 import errno
+import fcntl
 import io
 import os
 import random
@@ -40,6 +42,8 @@ COMMANDS = {
     "archive": ["compare", "a.zarr.zip", "b.zarr", "-o", "x.zarr.zip"],
     "page": ["render", "b.zarr", "-o", "x.html"],
     "figure": ["export", "b.zarr", "-o", "x.svg"],
+    "extract": ["extract", "-p", "Hello", "--max-new-tokens", "1", "-o", "x.zarr"],
+    "report": ["report", "-p", "Hello", "--max-new-tokens", "1", "-o", "x.html"],
 }
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG)
 _PLACE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOENT, errno.ESTALE, errno.ELOOP)
@@ -50,7 +54,16 @@ KINDS: dict[str, tuple[list[tuple[Any, str]], tuple[int, ...], int]] = {
     "mkdir": ([(os, "mkdir")], _PLACE + _DISK, 30),
     "rename": ([(os, "rename"), (os, "replace")], (*_PLACE, *_DISK, errno.EXDEV, errno.EBUSY), 30),
     "fsync": ([(os, "fsync")], _DISK, 20),
-    "fork": ([(vega.subprocess, "Popen")], (errno.EAGAIN, errno.ENOMEM, *_HANDLES), 2),
+    "child": (
+        [(vega.subprocess, "Popen"), (os, "fork")],
+        (errno.EAGAIN, errno.ENOMEM, *_HANDLES),
+        2,
+    ),
+    "pipe": ([(os, "pipe")], _HANDLES, 2),
+    "limit": ([(resource, "setrlimit")], (errno.EPERM, errno.EINVAL), 3),
+    "lock": ([(fcntl, "flock")], (errno.EWOULDBLOCK, errno.ENOLCK, errno.ENOSYS), 2),
+    "unlink": ([(os, "unlink"), (os, "rmdir")], (*_PLACE, errno.EBUSY, errno.EIO), 8),
+    "truncate": ([(os, "ftruncate"), (os, "chmod")], (*_DISK, errno.EPERM), 2),
     "listdir": ([(os, "listdir"), (os, "scandir")], _PLACE + _HANDLES, 10),
     "stat": ([(os, "stat"), (os, "lstat")], (*_PLACE, errno.EIO), 60),
 }
@@ -94,8 +107,10 @@ def run(number: int, inputs: Path) -> str:
         return f"code {code}: {' | '.join(lines)[-300:]}"
     if "--debug" in lines[0]:
         return f"no words: {lines[0]}"
-    # A failure after the last rename leaves the output, whole.
-    return "one line" if new in ([], [output]) else f"left {new}"
+    # A failure after the last rename leaves the output, whole, and one after long work a trace or a
+    # run to resume, which the line names.
+    rest = [name for name in new if name != output and name not in lines[0]]
+    return "one line" if not rest else f"left {rest}: {lines[0]}"
 
 
 def _command(
@@ -108,7 +123,7 @@ def _command(
         os.dup2(err, 2)
         sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
         if kind == "file size":
-            resource.setrlimit(resource.RLIMIT_FSIZE, (at * 500, at * 500))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (500 * at + 500,) * 2)
             code = main(list(COMMANDS[command]))
         else:
             code = _failing(COMMANDS[command], kind, error, at)
@@ -167,7 +182,8 @@ def report(outcomes: dict[int, str], seconds: float) -> str:
         + "\n".join(lines)
         + "\n\nA success is a command that did not need the call, or made it fewer times. Failed "
         "is a traceback, more than one line, a line without words for the error, or anything left "
-        f"besides the inputs. All took {seconds / 60:.0f} min on a shared machine.\n"
+        "besides the inputs and what the line names. "
+        f"All took {seconds / 60:.0f} min on a shared machine.\n"
     )
 
 
@@ -186,6 +202,7 @@ def main_of_fuzz() -> None:
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=1e9, help="start no case after that")
+    parser.add_argument("--command", choices=COMMANDS, help="cases of this command alone")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     started, outcomes = time.perf_counter(), {}
@@ -193,6 +210,8 @@ def main_of_fuzz() -> None:
         save_inputs(Path(folder))
         warm(Path(folder))
         for number in range(arguments.first, arguments.first + arguments.cases):
+            if arguments.command not in (None, case_of(number)[0]):
+                continue
             outcomes[number] = run(number, Path(folder))
             if outcomes[number] not in ("success", "one line"):
                 print(number, case_of(number), outcomes[number], flush=True)
