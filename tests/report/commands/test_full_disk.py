@@ -14,7 +14,10 @@ mount -t tmpfs -o size=$SIZE small "$DISK" || exit 77
 cd "$DISK" && head -c 1G /dev/zero > filling 2>/dev/null; truncate -s -$FREE filling
 cd "$PLACE" && "$@"; code=$?
 ls -A > "$LEFT"; ls -A "$DISK" > "$ON_DISK"
-if [ -n "$THEN" ]; then rm "$DISK/filling"; mount -o remount,size=64m "$DISK"; "$@" $THEN; code=$?; fi
+if [ -n "$THEN" ]; then
+  rm "$DISK/filling"; mount -o remount,size=64m "$DISK"
+  "$@" $THEN; code=$?
+fi
 exit $code
 """
 _OWN_DISK = ["unshare", "--map-root-user", "--mount", "sh", "-c", _SCRIPT, "sh"]
