@@ -1,6 +1,6 @@
 """What a stranger types: mistyped words, --debug anywhere, the version, `python -m attentropy`."""
 
-import runpy
+import subprocess
 import sys
 
 import pytest
@@ -50,12 +50,13 @@ def test_the_version_is_one_line(capsys, option):
     assert capsys.readouterr().out.startswith("attentropy ")
 
 
-def test_the_package_runs_as_a_module(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["attentropy", "-V"])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_module("attentropy", run_name="__main__")
-    assert end.value.code == 0
-    assert capsys.readouterr().out.startswith("attentropy ")
+def test_the_package_runs_as_a_module():
+    # In a process of its own, which ignores at its end the signals that would end it.
+    done = subprocess.run(
+        [sys.executable, "-m", "attentropy", "-V"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("attentropy ")
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

@@ -269,8 +269,14 @@ def test_a_standard_error_that_fails_stops_no_command(here, name):
 
 
 def test_processor_time_that_ends_is_one_line(here, inputs):
-    # A fork's processor time begins at 0.
-    done = _run(here, "render", [(resource.RLIMIT_CPU, 1)])
+    # A fork's processor time begins at 0, and this command takes any time.
+    setup = """
+from attentropy.report import drawing
+def compute_on(*_, **__):
+    while True: pass
+drawing.render_page = compute_on
+"""
+    done = _run(here, "render", [(resource.RLIMIT_CPU, 1)], setup=setup)
     _assert_one_line(done, 1, "the processor time is used up", "`ulimit -t`, which is 1")
     _assert_nothing_new(here, inputs)
 
