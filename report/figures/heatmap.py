@@ -243,7 +243,10 @@ def _section(size: Size) -> VegaLite:
         hatched("hatch", ("a", "b"), "rowcount"),
         *bands("section"),
         named_cells("cells").encode(x=x, x2=alt.X2("x1"), y=y, y2=alt.Y2("y1")),
-        *(mark.encode(**centre) for mark in texts_of_cells("cells", "cellfont", clip=True)),
+        *(
+            mark.encode(**centre)
+            for mark in texts_of_cells("cells", "cellfont", "section / (b - a)", clip=True)
+        ),
         crosshair.dimmed(size),
         text_mark(
             "rows", x=alt.XValue(-7), y=y_scale("yc:Q"), align="right",

@@ -58,7 +58,7 @@ def inset(size: Size) -> VegaLite:
         ),
         *(
             mark.encode(x=x("xc:Q"), y=y("yc:Q"))
-            for mark in texts_of_cells("inset", "insetfont")
+            for mark in texts_of_cells("inset", "insetfont", f"{size.inset} / insetwidth")
         ),
         text_mark(
             "insetrows", x=alt.XValue(-5), y=y("yc:Q"), align="right", baseline="middle",

@@ -27,6 +27,9 @@ End = str | int
 """The end of an axis: a number, or an expression of the parameters."""
 
 _GREY = "#888888"  # of the line around a panel
+_OUTLINE = 8  # pixels of a cell that its outline takes, with the space next to the text
+_BOLD_LETTER, _WIDER = 0.56, 0.65  # of a bold letter and what "…" adds, as parts of the font's size
+_SMALLEST = 7  # pixels of a font
 
 
 def dataset(name: str) -> alt.Chart:
@@ -112,10 +115,11 @@ _INK_OF_CELL: Channels = {
 }
 
 
-def texts_of_cells(name: str, font: str, **mark: Any) -> tuple[alt.Chart, alt.Chart]:
+def texts_of_cells(name: str, font: str, width: str, **mark: Any) -> tuple[alt.Chart, alt.Chart]:
     """Return the texts of the cells of a dataset, in bold where they name the answer's token.
 
-    They have the ink that contrasts with the cell, and are grey in rows that cannot be read.
+    They have the ink that contrasts with the cell, and are grey in rows that cannot be read. A bold
+    text is smaller where it would touch the cell's outline. width: of a cell, an expression, pixels.
     """
 
     def text(test: str, weight: Literal["normal", "bold"]) -> alt.Chart:
@@ -127,7 +131,12 @@ def texts_of_cells(name: str, font: str, **mark: Any) -> tuple[alt.Chart, alt.Ch
         )
         return chart
 
-    return text(f"!{IS_NAMED}", "normal"), text(IS_NAMED, "bold")
+    room = f"({width} - {_OUTLINE}) / ({_BOLD_LETTER} * length(datum.text) + {_WIDER})"
+    bold = text(IS_NAMED, "bold").transform_calculate(font=f"max({_SMALLEST}, min({font}, {room}))")
+    return (
+        text(f"!{IS_NAMED}", "normal"),
+        bold.encode(size=alt.Size("font:Q", scale=None, legend=None)),
+    )
 
 
 def named_cells(name: str) -> alt.Chart:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from attentropy.report import vega
+from attentropy.report.export.fonts import styled_widths
 from attentropy.report.figures.hatch import PERIOD, hatch, lines
 from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.heatmap_data import datasets, in_lines, state
@@ -100,6 +103,25 @@ def test_cells_that_name_the_answers_first_token_are_marked():
     assert named
     assert {cell["text"] for cell in named} == {"Can"}
     assert not any(cell["text"] == "Can" for cell in data["cells"] if not cell.get("named"))
+
+
+@pytest.mark.parametrize("size", [narrow(6), wide(6)], ids=["narrow", "wide"])
+@pytest.mark.parametrize("word", ["Canberra", "Reykjavik", "a", "Iliili"])
+def test_bold_texts_leave_room_for_the_outline_of_their_cells(word, size):
+    trace = synthetic((*CHAT, word), generated=(word,))
+    trace.dataset.attrs["prompt"] = {"tokens": len(CHAT), "chat": True}
+    trace.dataset["role"].values[-1:] = "generated"
+    data, first = drawn(trace, size)
+    drawing = vega.to_svg(heatmap(size, first, data))
+    texts = re.findall(r"<text ([^>]*font-weight=.bold.[^>]*)>([^<]+)</text>", drawing)
+    cells = {cell["text"] for cell in data["cells"] if cell.get("named")}
+    assert cells <= {text for _, text in texts}
+    for style, text in texts:
+        if text in cells:
+            font = float(re.search(r'font-size="([\d.]+)px"', style)[1])
+            width = styled_widths([text], is_bold=True, has_signs=False)[text]
+            assert width * font < size.section / (first["b"] - first["a"]) - 5
+            assert font >= 7
 
 
 def test_lines_cover_as_much_as_is_missing():
