@@ -34,9 +34,8 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from hostile_files import KINDS_OF_FILES, make, save_templates
-
 from attentropy.report.cli import main as attentropy
+from hostile_files import KINDS_OF_FILES, make, save_templates
 from pictures import without_pictures
 
 SECONDS, BYTES = 10, 2**30

@@ -18,17 +18,21 @@ from safetensors.numpy import save
 from attentropy.engine.bench.case import AttentionCase
 from attentropy.engine.bench.results import Results, Row
 from attentropy.engine.trace.partial import PartialTrace
+from complete import complete
 from damage import HOSTILE, KINDS, ODD, files_of
 from damaged_cases import save_template
+from hostile_claims import claim_much
 from traces import reseal
 
 Case = tuple[str, list[str]]  # its name "kind: changes", and the arguments of attentropy
+_TEMPLATES = ("t.zarr", "complete.zarr")
 _FIGURES = ("lens", "attention", "map", "heads", "story", "sources", "profile")
 
 
 def save_templates(folder: Path) -> Path:
     """Write the undamaged files that the cases start from."""
     trace = save_template("trace", folder)
+    complete(profile=True).save(folder / "complete.zarr")
     saved = shutil.copytree(trace, folder / "start.zarr")
     (saved / "written.json").unlink()
     run = PartialTrace(folder / "p.zarr")
@@ -59,7 +63,7 @@ def make(number: int, templates: Path, folder: Path) -> Case:
 
 def _trace(rng: random.Random, templates: Path, folder: Path) -> Case:
     """Make up to three changes of a trace, most of them sealed again."""
-    trace = shutil.copytree(templates / "t.zarr", folder / "t.zarr")
+    trace = shutil.copytree(templates / rng.choice(_TEMPLATES), folder / "t.zarr")
     changes = rng.sample([c for kind in KINDS.values() for c in kind], rng.choice((1, 1, 2, 3)))
     for change in changes:
         change(rng, trace)
@@ -126,58 +130,10 @@ def _archive(rng: random.Random, templates: Path, folder: Path) -> Case:
 
 
 def _claim(rng: random.Random, templates: Path, folder: Path) -> Case:
-    """Let a trace of few bytes claim much: some dimensions grown, in true chunks."""
-    trace = shutil.copytree(templates / "t.zarr", folder / "t.zarr")
-    dims = ("head", "layer", "position", "query", "window_query", "window_key", "k", "site",
-            "score_head", "vocabulary", "step")  # fmt: skip
-    grown = {d: int(10 ** rng.uniform(1, 6)) for d in rng.sample(dims, rng.choice((1, 2, 3)))}
-    if "position" in grown or "query" in grown:
-        grown |= dict.fromkeys(("position", "query"), grown.get("position", grown.get("query", 1)))
-    for file in sorted(trace.glob("*/zarr.json")):
-        _grow(rng, file, grown)
-    metadata = json.loads((trace / "zarr.json").read_text())
-    if "position" in grown:
-        metadata["attributes"]["prompt"]["tokens"] = grown["position"]
-        (trace / "zarr.json").write_text(json.dumps(metadata))
-    reseal(trace)
-    names = " ".join(f"{name}={size}" for name, size in grown.items())
+    trace = shutil.copytree(templates / rng.choice(_TEMPLATES), folder / "t.zarr")
+    names = claim_much(rng, trace)
     packed = _packed(trace) if rng.random() < 0.5 else trace
     return names, _command(rng, packed, templates)
-
-
-def _grow(rng: random.Random, file: Path, grown: dict[str, int]) -> None:
-    """Write an array again with its dimensions grown, all of its values alike or in order."""
-    import zarr
-
-    metadata = json.loads(file.read_text())
-    dims, shape = metadata["dimension_names"], metadata["shape"]
-    if not set(dims) & set(grown):
-        return
-    new = [grown.get(dim, size) for dim, size in zip(dims, shape, strict=True)]
-    chunks = [
-        1 if dim in ("layer", "site") and len(dims) > 1 else n
-        for dim, n in zip(dims, new, strict=True)
-    ]
-    n_chunks = int(np.prod([-(-n // c) for n, c in zip(new, chunks, strict=True)]))
-    if int(np.prod(new, dtype=float)) > 3e7 or n_chunks > 500:  # claimed alone, nothing written
-        metadata["shape"] = new
-        metadata["chunk_grid"]["configuration"]["chunk_shape"] = new
-        file.write_text(json.dumps(metadata))
-        return
-    array = zarr.open_array(str(file.parent), mode="r")
-    first = array[...].reshape(-1)[0]  # or what no check of the values refuses
-    if file.parent.name in ("window", "map", "lens_top_logprobs"):
-        first = -20.0 if dims[-1] == "k" else 1 / new[-1]
-    shutil.rmtree(file.parent)
-    is_text = metadata["data_type"] == "string"
-    array = zarr.create_array(
-        str(file.parent), shape=new, chunks=chunks, dtype=str if is_text else array.dtype,
-        dimension_names=dims, config={"write_empty_chunks": True},
-    )  # fmt: skip
-    if len(dims) == 1 and array.dtype.kind == "i" and dims[0] == file.parent.name:
-        array[...] = np.arange(new[0], dtype=array.dtype)
-    else:
-        array[...] = np.full(new, first, object if is_text else array.dtype)
 
 
 def _partial(rng: random.Random, templates: Path, folder: Path) -> Case:

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from hostile_files import KINDS_OF_FILES, make, save_templates
 
 from attentropy.report.cli import main
+from hostile_files import KINDS_OF_FILES, make, save_templates
 from pictures import without_pictures
 
 pytestmark = pytest.mark.costly
