@@ -106,7 +106,7 @@ def linked(file: str | Path) -> Iterator[Path]:
 
     transformers would also read what lies next to the file, of another model perhaps.
     """
-    source = Path(file).expanduser().resolve()
+    source = Path(os.path.realpath(Path(file).expanduser()))
     with tempfile.TemporaryDirectory(prefix="attentropy-gguf-") as folder:
         link = Path(folder) / (source.name.removesuffix(_ENDING) + _ENDING)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,9 @@ def resolve_source(model: str | Path | None, *, weights: bool = True) -> tuple[s
         return str(demo.path()), demo.DEFAULT_NAME
     folder = Path(model).expanduser()
     if folder.is_dir():
-        check_files(folder, folder.resolve().name, weights=weights)
-        return str(folder), folder.resolve().name
+        name = os.path.basename(os.path.realpath(folder))
+        check_files(folder, name, weights=weights)
+        return str(folder), name
     text = str(model)
     if is_gguf(folder):
         check_installed(folder.name)

@@ -67,7 +67,7 @@ def check_apart(path: Path, inputs: Iterable[str | Path | None]) -> None:
 def _check_one(path: Path, source: str | Path | None) -> None:
     if source is None or str(source) == "-" or not Path(source).exists():
         return
-    target, origin = path.resolve(), Path(source).resolve()
+    target, origin = Path(os.path.realpath(path)), Path(os.path.realpath(source))
     is_store = origin.is_dir() and origin.name.endswith(_STORE_ENDINGS)
     if target == origin or (path.exists() and path.samefile(source)):
         what = f"{path.name!r} is an input of this command"

@@ -87,7 +87,7 @@ _ATTENTION = {
     "sink_mass": _SHARE,
     "sink_prob": _SHARE,
     "top_key": _KEYS,
-    # −inf where a query sees no key.
+    # −inf where a query sees no key, inf where a score is infinite.
     "lse": Range(-INFINITY, INFINITY, reaches_infinity=True),
     "visible": Range(0, "N"),
     "received": Range(0, "queries, else n", Total("position", "n"), step="N"),

@@ -103,9 +103,7 @@ def _changed(rng: random.Random, kind: str, name: str, values: np.ndarray) -> np
     if kind == "infinite":
         reaches = {np.inf: math.inf in (low, high) and name == "lse", -np.inf: low == -math.inf}
         value = rng.choice([np.inf, -np.inf]) if is_float else None
-        if value is None or (reaches[value] and name != "lse"):
-            return None
-        if name == "lse" and value < 0:
+        if value is None or reaches[value]:
             return None
         values[at] = value
         return values
