@@ -24,9 +24,9 @@ def audience_of(visible: Array, keys: int) -> Audience:
     """Return what queries that see `visible` keys each see of `keys` keys, in causal order.
 
     A query sees the last keys up to its own; one that sees more than there are before it sees the
-    first ones of all.
+    first ones of all, one of a negative number none.
     """
-    counts = np.asarray(visible, np.int64)
+    counts = np.maximum(np.asarray(visible, np.int64), 0)
     own = np.arange(counts.size)
     first = np.maximum(own - counts + 1, 0)
     stop = np.minimum(first + counts, keys)

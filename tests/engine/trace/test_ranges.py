@@ -11,20 +11,19 @@ import xarray as xr
 import zarr
 
 from attentropy.engine.errors import TraceError
-from attentropy.engine.trace import lazy
-from attentropy.engine.trace.checks import sample
 from attentropy.engine.trace.checks.limits import TOLERANCE, Limits
 from attentropy.engine.trace.checks.ranges import unchecked_reads
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.ranges import ENDS, RANGES, SOURCE_RANGES
 from attentropy.engine.trace.redaction import redact
 from attentropy.engine.trace.schema import COORDINATES, VARIABLES
-from attentropy.engine.trace.sources import GROUP, SCHEMA
+from attentropy.engine.trace.sources import SCHEMA
 from attentropy.report.compare.difference import compare
+from changed_values import set_value, verify_values
 from complete import complete
 from possible import ENDS as POSSIBLE
 from possible import SUMS
-from traces import reseal, save_synthetic, synthetic
+from traces import synthetic
 
 ROOT = Path(__file__).parents[3]
 
@@ -42,20 +41,6 @@ def everything():
 @pytest.fixture
 def folder(saved, tmp_path):
     return shutil.copytree(saved, tmp_path / "t.zarr")
-
-
-def _set(folder, name, at, value):
-    array = zarr.open_array(str(folder / name), mode="r+")
-    values = np.asarray(array[...])
-    values[at] = value
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        zarr.open_array(str(folder / name), mode="r+")[...] = values
-    reseal(folder)
-
-
-def _verified(folder):
-    with unchecked_reads():
-        return Trace.open(folder).verify()
 
 
 def test_every_variable_with_numbers_has_a_range():
@@ -168,13 +153,13 @@ def test_of_every_variable_what_lies_outside_is_a_fault_and_what_is_just_inside_
 @pytest.mark.parametrize("name", ["entropy", "top_key", "received", "lens_rank", "token_logprob"])
 def test_what_lies_outside_is_refused_by_name_and_place(folder, name):
     at, (_, high) = _somewhere(name, zarr.open_array(str(folder / name), mode="r")[...])
-    _set(folder, name, at, high + 1)
+    set_value(folder, name, at, high + 1)
     place = ", ".join(f"{dim} {i}" for dim, i in zip(VARIABLES[name][0], at, strict=True))
     words = f"{name} is {high + 1:.6g} at {place}, above "
     with pytest.raises(TraceError, match=re.escape(words)) as caught:
         Trace.open(folder)[name]
     assert "\n" not in str(caught.value)
-    assert any(line.startswith(words) for line in _verified(folder).lines)
+    assert any(line.startswith(words) for line in verify_values(folder).lines)
 
 
 def test_rows_that_add_up_to_more_than_they_can_are_faults(everything):
@@ -194,7 +179,7 @@ def test_rows_that_add_up_to_more_than_they_can_are_faults(everything):
 
 
 def test_the_values_of_a_kind_that_is_not_sampled_are_refused_where_they_are_read(folder):
-    _set(folder, "distance", (1, 1, 5), 9.0)  # opening does not read it
+    set_value(folder, "distance", (1, 1, 5), 9.0)  # opening does not read it
     trace = Trace.open(folder)
     assert trace["entropy"].size
     with pytest.raises(TraceError, match="distance is 9 at layer 1, head 1, query 5, above"):
@@ -202,7 +187,7 @@ def test_the_values_of_a_kind_that_is_not_sampled_are_refused_where_they_are_rea
 
 
 def test_parts_of_an_array_are_checked_where_they_stand(folder):
-    _set(folder, "top_key", (1, 0, 6), 7)
+    set_value(folder, "top_key", (1, 0, 6), 7)
     trace = Trace.open(folder)
     assert trace.dataset["top_key"][0].values.size
     assert trace.dataset["top_key"][1, 0, 7:].values.size
@@ -225,85 +210,6 @@ def test_float16_is_allowed_its_rounding(tmp_path):
         Trace.open(path)
 
 
-def test_verify_names_all_faults_and_counts_what_it_checked(folder):
-    trace = Trace.open(folder)
-    numbers = [one for one in trace.dataset.variables.values() if one.dtype.kind in "fiu"]
-    own = [one for name, one in trace.sources.variables.items() if name in SOURCE_RANGES]
-    result = trace.verify()
-    assert result
-    assert result.lines == []
-    assert result.values == sum(one.size for one in (*numbers, *own))
-    array = zarr.open_array(str(folder / "entropy"), mode="r+")
-    array[...] = np.full(array.shape, -5.0)
-    _set(folder, f"{GROUP}/attention_mass", 2, 1.5)
-    result = _verified(folder)
-    assert not result
-    assert result.lines[0] == "entropy is -5 at layer 0, head 0, query 0, below 0"
-    assert "entropy: 60 more" in result.lines
-    assert "sources/attention_mass is 1.5 at span 2, above 1" in result.lines
-    first = result.faults[0]
-    assert (first.variable, first.index, first.value, first.bound) == ("entropy", (0, 0, 0), -5, 0)
-
-
-def test_verify_reads_every_chunk_once_and_holds_one_block(tmp_path, monkeypatch):
-    path = save_synthetic(tmp_path / "t.zarr", layers=4, heads=2)
-    blocks = []
-    read = lazy._StoredArray._read
-
-    def counted(array, key):
-        values = read(array, key)
-        blocks.append((array._name, values.size))
-        return values
-
-    monkeypatch.setattr("attentropy.engine.trace.verify._BLOCK", 64)
-    monkeypatch.setattr(lazy._StoredArray, "_read", counted)
-    trace = Trace.open(path)
-    blocks.clear()
-    assert trace.verify().values == sum(
-        one.size for one in trace.dataset.variables.values() if one.dtype.kind in "fiu"
-    )
-    whole = trace.dataset["window"]
-    assert sum(size for name, size in blocks if name == "window") == whole.size
-    assert max(size for name, size in blocks if name == "window") == whole[0].size  # a chunk
-    assert trace.dataset["window"].variable._in_memory is False
-
-
-def test_a_variable_that_is_damaged_is_a_fault_and_the_others_are_checked(folder):
-    chunk = folder / "distance" / "c" / "0" / "0" / "0"
-    chunk.write_bytes(chunk.read_bytes()[:-3])
-    _, result = Trace.open(folder), _verified(folder)
-    assert not result
-    assert [line for line in result.lines if "distance are damaged" in line] == result.lines
-
-
-def test_opening_reads_as_much_of_a_long_trace_as_of_a_short_one(tmp_path, monkeypatch):
-    reads = []
-    read = lazy._StoredArray._read
-
-    def counted(array, key):
-        values = read(array, key)
-        if array._name not in COORDINATES:
-            reads.append(values.nbytes)
-        return values
-
-    monkeypatch.setattr(lazy._StoredArray, "_read", counted)
-    counts = []
-    for layers in (3, 40):
-        reads.clear()
-        Trace.open(save_synthetic(tmp_path / f"{layers}.zarr", layers=layers, heads=2))
-        counts.append(len(reads))
-        assert sum(reads) <= sample.ALL_BYTES
-    assert counts[0] == counts[1] <= 2 * len(sample._OTHERS)
-
-
-def test_a_trace_in_memory_is_verified_too():
-    trace = complete()
-    assert trace.verify()
-    data = trace.dataset.copy(deep=True)
-    data["max_prob"].values[1, 0, 4] = 2
-    assert Trace(data).verify().lines == ["max_prob is 2 at layer 1, head 0, query 4, above 1"]
-
-
 def test_a_comparison_and_its_differences_have_ranges_of_their_own(tmp_path):
     sides = [synthetic(layers=2, heads=2, seed=seed) for seed in (0, 1)]
     difference = compare(*sides)
@@ -312,7 +218,7 @@ def test_a_comparison_and_its_differences_have_ranges_of_their_own(tmp_path):
     assert result.lines == []
     assert result.values > sum(side.verify().values for side in sides)
     path = difference.save(tmp_path / "d.zarr")
-    _set(path, "b/entropy", (0, 1, 3), 4.0)
+    set_value(path, "b/entropy", (0, 1, 3), 4.0)
     with pytest.raises(TraceError, match=r"b/entropy is 4 at layer 0, head 1, query 3"):
         compare.__globals__["Difference"].open(path)
     wrong = difference.dataset.copy(deep=True).load()
