@@ -176,6 +176,26 @@ def test_on_paper_each_chart_is_there_once(show, way):
     assert np.median(np.asarray(image)[:3]) > 230
 
 
+_CONTRASTS = """[...document.querySelectorAll('h1, h1 *, h2, h3, p, figcaption, .banner')]
+  .filter((element) => element.checkVisibility() && element.innerText.trim())
+  .map((element) => {
+    const parts = getComputedStyle(element).color.match(/[0-9.]+/g).slice(0, 3).map((n) => n / 255);
+    const [r, g, b] = parts.map((n) => n <= 0.04045 ? n / 12.92 : ((n + 0.055) / 1.055) ** 2.4);
+    return 1.05 / (0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05);
+  })"""
+
+
+@pytest.mark.parametrize("kind", list(FIGURES))
+def test_paper_is_white_in_the_dark_too(show, kind):
+    frame = show(kind, "file", dark=True)
+    frame.page.emulate_media(media="print")
+    assert min(frame.evaluate(_CONTRASTS)) > 4.5
+    image = Image.open(io.BytesIO(frame.page.screenshot())).convert("L")
+    assert np.median(np.asarray(image)) > 250
+    picture = Image.open(io.BytesIO(frame.locator(FIGURES[kind]).first.screenshot())).convert("L")
+    assert np.median(np.asarray(picture)[:3]) > 230
+
+
 def test_a_copy_of_a_copy_is_as_small_and_as_live_as_the_page(show, pages, tmp_path):
     """What the script adds to the document, it does not add again."""
     frame = show("trace", "copy")
