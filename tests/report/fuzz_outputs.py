@@ -176,7 +176,7 @@ class Case:
         if path.endswith(".partial"):
             names = {"run.json", "commits", "trace.zarr", *(f"trace.zarr/{name}" for name in store)}
             return (self.force or self.command.endswith("--resume")) and set(contents) == names
-        is_input = os.path.relpath(path) in {"a.zarr", "b.zarr", "t.txt"} & {*self.arguments}
+        is_input = os.path.relpath(path) in COMMANDS[self.command][0]
         if not self.force or is_input:
             return False
         if self.name.endswith(".zarr"):
