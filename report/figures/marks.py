@@ -119,7 +119,7 @@ def texts_of_cells(name: str, font: str, width: str, **mark: Any) -> tuple[alt.C
     """Return the texts of the cells of a dataset, in bold where they name the answer's token.
 
     They have the ink that contrasts with the cell, and are grey in rows that cannot be read. A bold
-    text is smaller where it would touch the cell's outline. width: of a cell, an expression, pixels.
+    text is smaller where it would touch the cell's outline. width: pixels of a cell, an expression.
     """
 
     def text(test: str, weight: Literal["normal", "bold"]) -> alt.Chart:
