@@ -209,9 +209,12 @@ def renumbered(trace: Trace, *others: Trace) -> Trace:
     return Trace(trace.dataset.assign_coords(token_ids=("position", numbers)))
 
 
+_NO_METADATA = (ValueError, AttributeError, TypeError, OSError, RecursionError)
+
+
 def reseal(folder: Path) -> None:
     """Complete a store that was changed, as who made the change could: copies and digests fit."""
-    with contextlib.suppress(ValueError, AttributeError, TypeError, OSError):  # what is no metadata
+    with contextlib.suppress(*_NO_METADATA):
         consolidate(folder)
     seal(folder)
 
