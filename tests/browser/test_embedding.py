@@ -152,7 +152,14 @@ def test_so_do_comparisons_profiles_and_benchmarks(show, kind, way):
 
 
 @pytest.mark.parametrize(("width", "dark"), [(420, False), (420, True), (1440, True)])
-@pytest.mark.parametrize("way", ["mhtml", "copy", "no scripts", "jenkins"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "mhtml",
+        "no scripts",
+        *(pytest.param(w, marks=pytest.mark.slow) for w in ("copy", "jenkins")),
+    ],
+)
 def test_on_a_telephone_and_in_the_dark_too(show, way, width, dark):
     _assert_shown(show("trace", way, width=width, dark=dark), "trace", way)
 
