@@ -101,9 +101,10 @@ def _grid_size(
         letters = int((wide - 3) / _TIGHT)
         return GridSize(layers, heads, cell, (side, side), "below", letters, 9, has_axes)
     if has_axes:
-        high = min(wide, high)
+        high = min(high, max(1, wide))
     gap = _GAP if min(wide, high) >= 12 else 1
-    return GridSize(layers, heads, (wide, high), (wide - gap, high - gap), "", 0, 9, has_axes)
+    across, down = (max(side - gap, side / 2) for side in (wide, high))
+    return GridSize(layers, heads, (wide, high), (across, down), "", 0, 9, has_axes)
 
 
 def headgrid(size: GridSize, state: Parameters, datasets: Datasets) -> VegaLite:

@@ -72,7 +72,8 @@ def _cells(
         if not has_picture and not np.isfinite(scores[l, c]):
             continue
         kind = KINDS[roles.kinds[l, c]]
-        if kind or size.text:  # thin lines around small pictures would only blur them
+        # Thin lines around small pictures would only blur them, and any hide what has no pixel.
+        if size.text or (kind and wide >= 1):
             frames.append({
                 "x0": c, "x1": c + across / wide, "y0": l + 1 - down / high, "y1": l + 1,
                 "kind": kind,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -63,11 +64,21 @@ def layer_name(trace: Trace, entry: int | np.signedinteger) -> str:
 
 def head_label(trace: Trace, entry: int | np.signedinteger, head: int) -> str:
     """Return a head as the field writes it, `L7H1`; `head` is the model's number, −1 a mean."""
-    call = int(trace["call"][entry]) if "call" in trace else 0
-    suffix = f" (call {call})" if call else ""
-    if head < 0:
-        return f"{layer_name(trace, entry)}, mean over heads"
-    return f"L{int(trace['layer'][entry])}H{head}{suffix}"
+    return head_labels(trace, [(int(entry), head)])[0]
+
+
+def head_labels(trace: Trace, heads: Iterable[tuple[int, int]]) -> list[str]:
+    """Return the label of each (entry along `layer`, number of the model); see `head_label`."""
+    layers = trace["layer"].tolist()
+    calls = trace["call"].tolist() if "call" in trace else [0] * len(layers)
+
+    def label(entry: int, head: int) -> str:
+        call = f" (call {calls[entry]})" if calls[entry] else ""
+        if head < 0:
+            return f"layer {layers[entry]}{call}, mean over heads"
+        return f"L{layers[entry]}H{head}{call}"
+
+    return [label(entry, head) for entry, head in heads]
 
 
 def quoted(text: str, columns: int = 24) -> str:

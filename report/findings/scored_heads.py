@@ -16,7 +16,7 @@ from attentropy.engine.maps.head_scores import LOCAL_KEYS, SCORES
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.sink_keys import sink_keys
 from attentropy.report import planes
-from attentropy.report.findings.finding import head_label
+from attentropy.report.findings.finding import head_label, head_labels
 from attentropy.report.units import count, number_against, percent
 
 _NAMED = 8  # heads in one line
@@ -97,14 +97,12 @@ def _fact(
     numbers: np.ndarray,
 ) -> HeadFact:
     """Return one line: the heads above `limit`, or the highest one where there is none."""
-
-    def label(entry: int, head: int) -> str:
-        return head_label(trace, entry, int(numbers[head]))
-
     n = int(np.isfinite(values).sum())
     cells = np.argwhere(np.nan_to_num(values, nan=-1.0) > limit)
     cells = cells[np.argsort(-values[tuple(cells.T)], kind="stable")]
-    heads = tuple((label(a, b), round(float(values[a, b]), 4)) for a, b in cells.tolist())
+    shares = values[tuple(cells.T)].astype(np.float64).round(4).tolist()
+    labels = head_labels(trace, [(a, int(numbers[b])) for a, b in cells.tolist()])
+    heads = tuple(zip(labels, shares, strict=True))
     if heads:
         listed = ", ".join(
             f"{head} ({number_against(value, limit)})" for head, value in heads[:_NAMED]
@@ -112,9 +110,10 @@ def _fact(
         rest = f" and {len(heads) - _NAMED:,} more" if len(heads) > _NAMED else ""
         text = f"{listed}{rest}; {len(heads):,} of {count(n, 'head')}."
     else:
-        best = divmod(int(np.nanargmax(values)), values.shape[1])
+        entry, head = best = divmod(int(np.nanargmax(values)), values.shape[1])
         highest = number_against(float(values[best]), limit)
-        text = f"none of {count(n, 'head')}; highest: {label(*best)} ({highest})."
+        label = head_label(trace, entry, int(numbers[head]))
+        text = f"none of {count(n, 'head')}; highest: {label} ({highest})."
     return HeadFact(id, name, f"{what}, above {limit:g}", text, limit, n, heads)
 
 

@@ -16,8 +16,8 @@ export function gridRows(size) {
     orderOf(layer).forEach((c, place) => {
       const value = headTable.score(gridState.score, layer, c), kind = kindName(layer, c);
       if (!Number.isFinite(value) && !headTable.picture(layer, c)) return;
-      // Thin lines around small pictures would only blur them.
-      if (kind || size.text) frames.push(frameOf(size, layer, place, kind));
+      // Thin lines around small pictures would only blur them, and any hide what has no pixel.
+      if (size.text || (kind && wide >= 1)) frames.push(frameOf(size, layer, place, kind));
       if (!size.text) return;
       const x = place + (across + 4) / wide;
       if (Number.isFinite(value)) {

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from attentropy.engine.run.extract import extract
+from attentropy.engine.trace.dataset import Trace
 from attentropy.report import palette
 from attentropy.report.figures.headgrid import card_size, section_size
 from attentropy.report.figures.headgrid_data import first_grid, resize, shorten
@@ -17,6 +18,15 @@ from pictured import random_masses, with_thumbnails, without_thumbnails
 from traces import synthetic
 
 NATS = Scale(0, 4, "nats")
+
+
+def with_scores(trace, scores):
+    """Return the trace with induction scores [layer, head] alone."""
+    own = [name for name in trace.dataset if str(name).startswith(("head_", "uniform_"))]
+    numbers = np.arange(scores.shape[1], dtype=np.int32)
+    scored = {"head_induction": (("layer", "score_head"), scores.astype(np.float32))}
+    dataset = trace.dataset.drop_vars(own).assign(scored).assign_coords(score_head=numbers)
+    return Trace(dataset)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +46,9 @@ def _pixels(chart):
     return np.asarray(image.convert("RGBA")).astype(int)
 
 
-@pytest.mark.parametrize(("layers", "heads"), [(8, 4), (30, 9), (32, 32), (1, 1), (126, 128)])
+@pytest.mark.parametrize(
+    ("layers", "heads"), [(8, 4), (30, 9), (32, 32), (1, 1), (126, 128), (2, 40_000), (3_000, 2)]
+)
 def test_the_grid_of_the_first_screen_fits_into_its_card(layers, heads):
     size = card_size(layers, heads)
     assert size.width <= 262
@@ -46,6 +58,14 @@ def test_the_grid_of_the_first_screen_fits_into_its_card(layers, heads):
     assert large.width <= 660
     assert large.height <= 870
     assert section_size(layers, heads, narrow=True).width <= 310
+
+
+def test_heads_without_a_pixel_of_their_own_have_a_picture_and_no_frames():
+    trace = with_scores(synthetic(layers=2), np.full((2, 5_000), 0.9))
+    for size in (card_size(2, 5_000), section_size(2, 5_000, narrow=True)):
+        chart = _grid(trace, size)
+        assert chart["datasets"]["frames"] == []
+        assert min(_pixels(chart).shape[:2]) >= 2
 
 
 def test_text_stands_where_there_is_room_for_it():

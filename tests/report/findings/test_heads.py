@@ -34,6 +34,17 @@ def _heads(value, **cells):
     return values
 
 
+def test_many_heads_are_named_without_reading_the_trace_for_each(monkeypatch):
+    trace = _with(induction=np.full((6, 3), 0.9))
+    reads = []
+    read = Trace.__getitem__
+    monkeypatch.setattr(
+        Trace, "__getitem__", lambda own, key: (reads.append(key), read(own, key))[1]
+    )
+    assert len(_by_id(trace)["induction"].heads) == 18
+    assert reads.count("layer") == 1
+
+
 def test_heads_above_the_limit_are_listed_the_strongest_first():
     fact = _by_id(_with(induction=_heads(0.1, l2h1=0.31, l4h0=0.95)))["induction"]
     assert [head for head, _ in fact.heads] == ["L4H0", "L2H1"]
