@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -94,9 +95,11 @@ def command(
 
 
 def _is_finished(target: Path) -> bool:
-    """Return whether the trace is there and its run is not, which a kill may have left to do."""
+    """Complete what a killed run planned; return whether the trace is there and its run is not."""
     from attentropy.engine.output.place import complete
     from attentropy.engine.trace.partial import PartialTrace
 
+    if not target.name:  # such as "/", which is no output
+        return False
     complete(target)
-    return target.exists() and not PartialTrace(target).exists()
+    return os.path.exists(target) and not PartialTrace(target).exists()

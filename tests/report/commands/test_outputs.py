@@ -231,3 +231,16 @@ def test_a_measurement_is_not_begun_where_its_result_exists(here, capsys, argume
     (here / name).write_text("mine")
     assert main(arguments) == 2
     assert f"'{name}' exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "/", "..", "x/..", "\n", "x\0.zarr", "y" * 300 + ".zarr"]
+)
+@pytest.mark.parametrize("options", [[], ["--force"], ["--resume"], ["--resume", "--force"]])
+def test_what_is_no_name_of_an_output_is_one_line(here, capsys, name, options):
+    assert main(["extract", "-p", "x", "-o", name, *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert "--debug" not in error
+    assert os.listdir() == []
