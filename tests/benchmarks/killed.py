@@ -49,7 +49,7 @@ def main(kills: int, tokens: int, seed: int) -> None:
         wanted = Trace.open(folder / "whole.zarr")
         n = len(wanted.tokens)
         print(f"{n:,} tokens in chunks of {CHUNK}, {seconds:.1f} s undisturbed, seed {seed}\n")
-        print("| tokens read | and then | tokens done | cache kept | gone on with in | same bits |")
+        print("| tokens read | and then | tokens done | cache kept | continued in | same bits |")
         print("| --- | --- | --- | --- | --- | --- |")
         for kill in range(kills):
             target, after = folder / f"{kill}.zarr", drawn.uniform(0, 2 * seconds * CHUNK / n)
