@@ -28,17 +28,17 @@ def _link(archive):
         (lambda a: a.writestr("big", bytes(999), zipfile.ZIP_DEFLATED), "compressed or encrypted"),
     ],
 )
-def test_an_archive_that_no_trace_is_isassert_refused(folder, tmp_path, change, message):
+def test_an_archive_that_no_trace_is_is_refused(folder, tmp_path, change, message):
     assert_refused(archive_of(folder, tmp_path / "u.zarr.zip", change), message)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_an_entry_that_is_there_twice_isassert_refused(folder, tmp_path):
+def test_an_entry_that_is_there_twice_is_refused(folder, tmp_path):
     path = archive_of(folder, tmp_path / "u.zarr.zip", lambda a: a.writestr("zarr.json", b"{}"))
     assert_refused(path, "the same entry twice")
 
 
-def test_entries_that_share_their_bytes_or_are_encrypted_areassert_refused(folder, tmp_path):
+def test_entries_that_share_their_bytes_or_are_encrypted_are_refused(folder, tmp_path):
     path = archive_of(folder, tmp_path / "u.zarr.zip")
     whole = path.read_bytes()
     size = len(whole)

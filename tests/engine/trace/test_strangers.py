@@ -106,7 +106,7 @@ def test_what_no_trace_claims_is_refused_by_name(folder, name, change, message):
         (b"", "not valid JSON"),
     ],
 )
-def test_metadata_that_is_none_isassert_refused(folder, text, message):
+def test_metadata_that_is_none_is_refused(folder, text, message):
     (folder / "zarr.json").write_bytes(text)
     assert_refused(folder, message)
 
@@ -121,7 +121,7 @@ def test_metadata_that_is_none_isassert_refused(folder, text, message):
         ("layer", [-3, 1], "layer do not fit"),
     ],
 )
-def test_coordinates_that_do_not_fit_areassert_refused(folder, name, values, message):
+def test_coordinates_that_do_not_fit_are_refused(folder, name, values, message):
     array = zarr.open_array(str(folder / name), mode="r+")
     array[...] = np.array(values, object if name in ("role", "site") else array.dtype)
     seal.seal(folder)
@@ -140,7 +140,7 @@ def test_coordinates_that_do_not_fit_areassert_refused(folder, name, values, mes
         (np.zeros((2, 2, 2, 2), np.uint8), None, "thumbnail but not tile_q"),
     ],
 )
-def test_thumbnails_that_are_none_areassert_refused(tmp_path, values, starts, message):
+def test_thumbnails_that_are_none_are_refused(tmp_path, values, starts, message):
     dataset = synthetic(layers=2, heads=2).dataset
     dataset = dataset.assign(thumbnail=(("layer", "head", "tile_q", "tile_k"), values))
     if starts is not None:
@@ -194,13 +194,13 @@ def test_a_frame_says_its_size_and_is_one():
             assert all(frame_bytes(frame[:cut]) is None for cut in range(min(len(frame), 24)))
 
 
-def test_little_that_claims_to_be_much_isassert_refused(folder, monkeypatch):
+def test_little_that_claims_to_be_much_is_refused(folder, monkeypatch):
     monkeypatch.setattr(budget, "_FREE", 1000)
     monkeypatch.setattr(budget, "_PER_BYTE", 0)
     assert_refused(folder, "cells, too many for its size")
 
 
-def test_more_files_than_any_trace_has_areassert_refused(folder, monkeypatch, tmp_path):
+def test_more_files_than_any_trace_has_are_refused(folder, monkeypatch, tmp_path):
     archive = Trace.open(folder).save(tmp_path / "u.zarr.zip")
     monkeypatch.setattr(listing, "MAX_FILES", 20)
     monkeypatch.setattr(listing, "_MAX_DIRECTORY_BYTES", 2000)
@@ -210,7 +210,7 @@ def test_more_files_than_any_trace_has_areassert_refused(folder, monkeypatch, tm
 
 @pytest.mark.parametrize("at", ["entropy/c/9", "entropy/c", "evil"])
 @pytest.mark.parametrize("to", ["/etc/hostname", "/etc", "../..", "zarr.json"])
-def test_a_link_in_a_folder_isassert_refused(folder, at, to):
+def test_a_link_in_a_folder_is_refused(folder, at, to):
     place = folder / at
     if place.is_dir():
         shutil.rmtree(place)
@@ -218,12 +218,12 @@ def test_a_link_in_a_folder_isassert_refused(folder, at, to):
     assert_refused(folder, "contains a link")
 
 
-def test_what_is_neither_a_file_nor_a_folder_isassert_refused(folder):
+def test_what_is_neither_a_file_nor_a_folder_is_refused(folder):
     os.mkfifo(folder / "entropy" / "c" / "pipe")
     assert_refused(folder, "something other than files and folders")
 
 
-def test_folders_within_folders_without_end_areassert_refused(folder):
+def test_folders_within_folders_without_end_are_refused(folder):
     (folder / "entropy" / "/".join("abcdefghij")).mkdir(parents=True)
     assert_refused(folder, "something other than files and folders|nested")
 

@@ -10,7 +10,7 @@ from commands_in_turn import WRITING, make_inputs
 
 # Mount a small disk where nobody else sees it, run the command there, and say what is left.
 _SCRIPT = """
-mount -t tmpfs -o size=$SIZE small "$DISK" || exit 77
+mount -t tmpfs -o size=1m small "$DISK" || exit 77
 cd "$DISK" && head -c 1G /dev/zero > filling 2>/dev/null; truncate -s -$FREE filling
 cd "$PLACE" && "$@"; code=$?
 ls -A > "$LEFT"; ls -A "$DISK" > "$ON_DISK"
@@ -41,7 +41,7 @@ def _run(command, inputs, folder, *, free, is_place, then=""):
         path.mkdir()
     arguments = [part.replace("@", f"{inputs}/") for part in WRITING[command]]
     variables = {
-        "SIZE": "1m", "FREE": free, "DISK": disk, "PLACE": disk if is_place else place,
+        "FREE": free, "DISK": disk, "PLACE": disk if is_place else place,
         "LEFT": folder / "left", "ON_DISK": folder / "on_disk", "THEN": then,
         "OMP_NUM_THREADS": "1", "TMPDIR": folder if is_place else disk, "LC_ALL": "C",
     }  # fmt: skip
