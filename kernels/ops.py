@@ -1,8 +1,8 @@
 """The public operations: what each one computes, its checks, and which implementation runs.
 
 `impl` names the implementation: "reference" (float64, the definition, for tests), "portable"
-(PyTorch, any device), "triton" (the GPU kernels), or None for the best that the tensors' device
-allows.
+(PyTorch, any device), "native" (the C code for CPUs, which a C compiler has to build first),
+"triton" (the GPU kernels), or None for the best that the tensors' device allows.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def attention(
             position in causal order: the tokens of an image see each other in some models.
         stats: Statistics to compute, from `STATS`: "entropy", "entropy,max_prob" or a list;
             "sink_prob" needs `sinks`.
-        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
+        impl: "triton", "native", "portable" or "reference"; by default the fastest on the tensors'
+            device. "native" is C code for a CPU, compiled once where its work repays the second.
 
     Returns:
         `out` [B, Hq, Nq, Dv], `lse` and the statistics [B, Hq, Nq], in nats where logarithmic.
@@ -82,6 +83,7 @@ def attention(
         RuntimeError: An input requires grad and gradients are enabled, or has a tangent, or is one
             of torch.func.vmap: there is no backward pass, forward-mode derivative or batching rule.
         NotImplementedError: The implementation chosen with `impl` does not support the arguments.
+        ImportError: The implementation chosen with `impl` is not installed or cannot be compiled.
 
     Examples:
         >>> import torch

@@ -19,6 +19,8 @@ from attentropy.kernels.common.choice import attention_limit, choose, vocabulary
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.common.score import Score
 from attentropy.kernels.common.statistics import attention_names, is_integer
+from attentropy.kernels.native.call import attend
+from attentropy.kernels.native.library import loaded
 from attentropy.kernels.vocabulary import portable as portable_vocabulary
 from attentropy.kernels.vocabulary.results import vocabulary_names
 
@@ -61,7 +63,8 @@ def attention(
     score = Score(scale, softcap, slopes)
     names = attention_names(stats)
     requested = tuple(names[2:])
-    implementation = choose("attention", impl, q, attention_limit(last_keys, q, k, v))
+    work = 2.0 * q.numel() * mask.widest
+    implementation = choose("attention", impl, q, attention_limit(last_keys, q, k, v), work)
     if q[..., 0].numel() == 0:  # no row
         return _empty_attention(q, v, stats, impl)
     if implementation == "reference":
@@ -73,6 +76,8 @@ def attention(
         results = triton_launch.attention(
             q, k, v, score=score, mask=mask, sinks=sinks, stats=requested
         )
+    elif implementation == "native":
+        results = attend(loaded(), q, k, v, score=score, mask=mask, sinks=sinks, stats=requested)
     else:
         with full_precision(q.device):
             results = portable.attention(

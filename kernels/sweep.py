@@ -19,7 +19,7 @@ from attentropy.kernels.common.autocast import full_precision
 from attentropy.kernels.common.choice import Implementation, attention_limit, choose
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.common.score import Score
-from attentropy.kernels.second_sweep import portable, reference
+from attentropy.kernels.second_sweep import native, portable, reference
 from attentropy.kernels.second_sweep.interface import SecondSweep
 
 Values = Literal["weight", "entropy"]
@@ -62,7 +62,7 @@ def attention_window(
         rows: Range of queries (start, stop).
         cols: Range of keys (start, stop).
         values: "weight" for p_ij, "entropy" for −p_ij ln p_ij in nats.
-        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
+        impl: "triton", "native", "portable" or "reference"; by default as in `attention`.
         **mask: The same mask arguments as in the call of `attention`.
 
     Returns:
@@ -108,7 +108,7 @@ def attention_map(
         tile: Tile size in tokens, one number or (queries, keys).
         values: "weight" sums p_ij, "entropy" −p_ij ln p_ij in nats.
         heads: "all" for one result per head, "mean" for the mean over heads.
-        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
+        impl: "triton", "native", "portable" or "reference"; by default as in `attention`.
         **mask: The same mask arguments as in the call of `attention`.
 
     Returns:
@@ -154,7 +154,7 @@ def attention_received(
         k: Keys [B, Hkv, Nk, D].
         lse: ln Σ_j exp s_ij of each query [B, Hq, Nq], from `attention` with the same mask.
         heads: "all" for one result per head, "mean" for the mean over heads.
-        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
+        impl: "triton", "native", "portable" or "reference"; by default as in `attention`.
         **mask: The same mask arguments as in the call of `attention`.
 
     Returns:
@@ -194,7 +194,7 @@ def attention_at(
         k: Keys [B, Hkv, Nk, D].
         lse: ln Σ_j exp s_ij of each query [B, Hq, Nq], from `attention` with the same mask.
         keys: One key per query [B, Nq], integers; the weight is 0 outside 0 … Nk − 1.
-        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
+        impl: "triton", "native", "portable" or "reference"; by default as in `attention`.
         **mask: The same mask arguments as in the call of `attention`.
 
     Returns:
@@ -236,7 +236,7 @@ def attention_recent(
         k: Keys [B, Hkv, Nk, D].
         lse: ln Σ_j exp s_ij of each query [B, Hq, Nq], from `attention` with the same mask.
         last: Number of keys, at least 1.
-        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
+        impl: "triton", "native", "portable" or "reference"; by default as in `attention`.
         **mask: The same mask arguments as in the call of `attention`.
 
     Returns:
@@ -284,7 +284,8 @@ def _prepare(
             f"{call}: lse must have shape {list(q.shape[:3])}, not {checks.describe(lse)}"
         )
     checks.check_inference(call, q, k, lse, score.slopes)
-    implementation = choose(call, impl, q, attention_limit(mask.last_keys, q, k))
+    limit = attention_limit(mask.last_keys, q, k)
+    implementation = choose(call, impl, q, limit, work=1.0 * q.numel() * mask.widest)
     return _implementation(implementation), score, mask
 
 
@@ -294,4 +295,6 @@ def _implementation(name: Implementation) -> SecondSweep:
         from attentropy.kernels.second_sweep import triton_launch
 
         return triton_launch
+    if name == "native":
+        return native
     return reference if name == "reference" else portable

@@ -9,21 +9,30 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
-Implementation = Literal["triton", "portable", "reference"]
+from attentropy.kernels.native.library import load, missing
 
-IMPLEMENTATIONS = ("triton", "portable", "reference")
+Implementation = Literal["triton", "native", "portable", "reference"]
+
+IMPLEMENTATIONS = ("triton", "native", "portable", "reference")
 
 
-def choose(call: object, impl: str | None, tensor: Tensor, limit: str | None) -> Implementation:
-    """Return `impl`, or for None "triton" on a GPU unless a limit is met, otherwise "portable".
+def choose(
+    call: object, impl: str | None, tensor: Tensor, limit: str | None, work: float | None = None
+) -> Implementation:
+    """Return `impl`, or for None the fastest: "triton" on a GPU, "native" on a CPU, or "portable".
 
-    `limit` names what the Triton kernels cannot take of this call, if anything. Raises
-    `NotImplementedError` where triton is named and meets it, `ImportError` where it is named and
-    not installed.
+    limit: what the Triton kernels cannot take of this call, if anything. work: the call's
+    floating-point operations, None for an operation that the C code does not have. Raises
+    `NotImplementedError` where an implementation is named that does not take the call,
+    `ImportError` where one is named that is not installed.
     """
     if impl is None:
-        use_triton = tensor.is_cuda and limit is None and has_triton()
-        return "triton" if use_triton else "portable"
+        if tensor.is_cuda and limit is None and has_triton():
+            return "triton"
+        use_native = work is not None and native_limit(tensor) is None
+        return "native" if use_native and load(work) is not None else "portable"
+    if impl == "native":
+        _require_native(call, tensor, work)
     if impl == "triton" and limit is not None:
         raise NotImplementedError(
             f"{call}: impl='triton' does not support {limit}; use impl='portable'"
@@ -31,6 +40,24 @@ def choose(call: object, impl: str | None, tensor: Tensor, limit: str | None) ->
     if impl == "triton" and not has_triton():
         raise ImportError(f"{call}: impl='triton' needs triton, which is not installed")
     return cast(Implementation, impl)
+
+
+def _require_native(call: object, tensor: Tensor, work: float | None) -> None:
+    """Raise unless the C code takes the call and can be had."""
+    limit = native_limit(tensor) if work is not None else "this operation"
+    if limit is not None:
+        raise NotImplementedError(
+            f"{call}: impl='native' does not support {limit}; use impl='portable'"
+        )
+    if reason := missing():
+        raise ImportError(f"{call}: impl='native' cannot run: {reason}")
+
+
+def native_limit(tensor: Tensor) -> str | None:
+    """Return what the C code cannot take of a call with these queries, in words."""
+    if tensor.device.type != "cpu":
+        return f"tensors on {tensor.device.type}"
+    return "float64" if tensor.dtype == torch.float64 else None
 
 
 # What the Triton kernels multiply.

@@ -32,6 +32,11 @@ class Mask:
         rules = (self.window, self.chunk, self.key_starts, self.key_lengths, self.segments)
         return all(rule is None for rule in (*rules, self.last_keys))
 
+    @property
+    def widest(self) -> int:
+        """The most keys that a query can see, as far as its rules say without a look at values."""
+        return min(size for size in (self.keys, self.window, self.chunk) if size is not None)
+
     def starts(self, device: torch.device) -> Tensor:
         """Return the first key that is not padding, [B or 1] int64."""
         if self.key_starts is None:
@@ -99,11 +104,10 @@ class Mask:
         stop = self._stops(device)
         if self.segments is None or self.keys == 0:
             return (stop - last).clamp_min(0)
-        query = torch.arange(self.queries, device=device) + self.query_offset
         # Keys in order of their segment: those before `stop` in a query's own end at `end`.
         _, segments = self.segments.to(device).unique(return_inverse=True)
         ordered, order = (segments * self.keys + torch.arange(self.keys, device=device)).sort()
-        own = segments[:, query.clamp(0, self.keys - 1)] * self.keys
+        own = self.own_segments(segments) * self.keys
         end = torch.searchsorted(ordered, (own + stop.clamp(0, self.keys)).contiguous())
         first = torch.searchsorted(ordered, own.contiguous())
         key = order.gather(-1, (end - last).clamp(0, self.keys - 1))
@@ -167,8 +171,8 @@ class Mask:
         last = self.last_keys.to(query.device)[:, query.clamp(0, self.keys - 1)]
         return torch.where((query >= 0) & (query < self.keys), last, query)
 
-    def counts(self, device: torch.device) -> Tensor:
-        """Return the number of keys that each query sees, segments aside, [B or 1, Nq] int64."""
+    def _firsts(self, device: torch.device) -> Tensor:
+        """Return the first key that each query sees, segments aside, [B or 1, Nq]."""
         query = torch.arange(self.queries, device=device) + self.query_offset
         start = self.starts(device)[:, None]
         first = start.clamp_min(0)
@@ -177,4 +181,35 @@ class Mask:
             first = torch.maximum(first, start + chunks * self.chunk)
         if self.window is not None:
             first = torch.maximum(first, query - self.window + 1)
-        return (self._stops(device) - first).clamp_min(0)
+        return first.expand(-1, self.queries)
+
+    def counts(self, device: torch.device) -> Tensor:
+        """Return the number of keys that each query sees, segments aside, [B or 1, Nq] int64."""
+        return (self._stops(device) - self._firsts(device)).clamp_min(0)
+
+    def bounds(self, device: torch.device) -> tuple[Tensor, Tensor, bool]:
+        """Return the keys first … stop − 1 outside which each query sees none, [B or 1, Nq] int64.
+
+        And whether it sees all of them: not where segments lie within each other. A query with
+        first ≥ stop sees none.
+        """
+        first, stop = torch.broadcast_tensors(self._firsts(device), self._stops(device))
+        stop = stop.clamp_max(self.keys)
+        is_whole = True
+        if self.segments is not None and self.keys:
+            numbers, ids = self.segments.to(device).unique(return_inverse=True)
+            place = torch.arange(self.keys, device=device).expand_as(ids)
+            none = ids.new_zeros(len(ids), len(numbers))
+            starts = (none + self.keys).scatter_reduce(-1, ids, place, "amin")
+            ends = none.scatter_reduce(-1, ids, place + 1, "amax")
+            counts = none.scatter_add(-1, ids, torch.ones_like(ids))
+            is_whole = bool(((ends - starts).clamp_min(0) == counts).all())
+            own = self.own_segments(ids)
+            first = torch.maximum(first, starts.gather(-1, own))
+            stop = torch.minimum(stop, ends.gather(-1, own))
+        return first.contiguous(), stop.contiguous(), is_whole
+
+    def own_segments(self, segments: Tensor) -> Tensor:
+        """Return the number of each query's segment, [B, Nq], of those of the keys [B, Nk]."""
+        query = torch.arange(self.queries, device=segments.device) + self.query_offset
+        return segments[:, query.clamp(0, self.keys - 1)]

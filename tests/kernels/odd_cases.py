@@ -27,6 +27,7 @@ STATS = ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "top_key"
 WAYS = {
     "reference": ("reference", STATS),
     "portable": ("portable", STATS),
+    "native": ("native", STATS),
     "fused": ("portable", ("entropy",)),
     "fused without entropy": ("portable", ()),
     "triton": ("triton", STATS),

@@ -118,7 +118,7 @@ def run(seed):
     names = [f"attention, {way}" for way in ways]
     odd_slopes = "slopes" in arguments and not arguments["slopes"].isfinite().all()
     if seed % 4 == 0 and not odd_slopes:
-        impls = ["reference", "portable", *["triton"] * with_triton]
+        impls = ["reference", "portable", "native", *["triton"] * with_triton]
         for impl in impls:
             check_sweep(impl, q, k, v, arguments)
         names += [f"second sweep, {impl}" for impl in impls]

@@ -24,7 +24,7 @@ def test_odd_values_reach_only_rows_that_see_them(name, way):
     [
         pytest.param(name, impl, marks=pytest.mark.slow if impl == "triton" and i % 3 else [])
         for i, name in enumerate(SWEEPS)
-        for impl in ("reference", "portable", "triton")
+        for impl in ("reference", "portable", "native", "triton")
     ],
 )
 def test_odd_values_reach_only_sums_over_rows_that_see_them(name, impl):

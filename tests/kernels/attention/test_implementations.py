@@ -25,13 +25,13 @@ def test_padding_may_hold_anything(by, monkeypatch, poisoned):
     hole = torch.ones(2, 1, 70, 1, dtype=torch.bool)
     hole[0, :, 9:50], hole[1, :, :65] = False, False
     k, v = (t.masked_fill(hole, math.nan) for t in (k, v))
-    for impl in ("triton", "portable"):
+    for impl in ("triton", "portable", "native"):
         got = attention(q, k, v, stats=ALL, impl=impl, **mask)
         compare(got, wanted, q, torch.nan_to_num(k), ALL, out=5e-3)
 
 
 @on_devices
-@pytest.mark.parametrize("impl", ["portable", "triton"])
+@pytest.mark.parametrize("impl", ["portable", "native", "triton"])
 def test_addresses_past_two_to_the_31_elements_are_right(device, impl):
     where = available(device)
     small = [t.to(where, torch.float16) for t in inputs(35, 35, heads=2, kv_heads=2, dim=16)]
@@ -56,7 +56,7 @@ def test_addresses_past_two_to_the_31_elements_are_right(device, impl):
         "sigma,offset": [(1, 0), (12, 0), (1, 300), (12, -300)],
         "dtype,impl": [
             (torch.float32, "portable"), (torch.bfloat16, "triton"), (torch.float32, "triton"),
-            (torch.bfloat16, "portable"),
+            (torch.bfloat16, "portable"), (torch.float32, "native"), (torch.bfloat16, "native"),
         ],
     }
 )  # fmt: skip
@@ -114,11 +114,11 @@ def _check_any_shape(data):
     if draw(strategies.booleans()):
         mask["segments"] = torch.arange(keys).div(draw(integer(1, 50))).int().repeat(2, 1)
     wanted = attention(q, k, v, stats=ALL, impl="reference", **mask)
-    for impl in ("portable", "triton"):
+    for impl in ("portable", "native", "triton"):
         compare(attention(q, k, v, stats=ALL, impl=impl, **mask), wanted, q, k, ALL)
 
 
-@pytest.mark.parametrize("impl", ["reference", "portable", "triton"])
+@pytest.mark.parametrize("impl", ["reference", "portable", "native", "triton"])
 def test_the_first_causal_row_is_certain_to_the_last_bit(impl):
     q, k, v = inputs(9, 9, sigma=7)
     if impl == "triton":

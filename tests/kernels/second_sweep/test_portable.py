@@ -1,4 +1,4 @@
-"""The portable second sweep agrees with sums over the weights in memory, in float64."""
+"""The second sweep in PyTorch and in C agrees with sums over the weights in memory, in float64."""
 
 import torch
 
@@ -16,17 +16,21 @@ from close import assert_close, inputs
 from grids import pairwise
 from sweep_cases import LAST_KEYS, MASKS, masked_inputs
 
-GRID = {"queries,keys": [(57, 57), (5, 57), (200, 200), (57, 33)], "mask": MASKS | LAST_KEYS}
+GRID = {
+    "impl": ["portable", "native"],
+    "queries,keys": [(57, 57), (5, 57), (200, 200), (57, 33)],
+    "mask": MASKS | LAST_KEYS,
+}
 
 
 @pairwise({"tile": [1, 16, (7, 50), 1000], **GRID})
-def test_a_map_is_the_mean_mass_of_its_tiles(mask, queries, keys, tile):
+def test_a_map_is_the_mean_mass_of_its_tiles(impl, mask, queries, keys, tile):
     q, k, lse, mask, bound = masked_inputs(mask, queries, keys)
     for values in ("weight", "entropy"):
         for heads in ("all", "mean"):
             arguments = {"tile": tile, "values": values, "heads": heads} | mask
             wanted = attention_map(q, k, lse, impl="reference", **arguments)
-            got = attention_map(q, k, lse.float(), **arguments)
+            got = attention_map(q, k, lse.float(), impl=impl, **arguments)
             assert_close(got, wanted, bound * 8, f"{values} of pairs")
     p = attention_window(q, k, lse, (0, queries), (0, keys), impl="reference", **mask)
     rows = (tile, tile) if isinstance(tile, int) else tile
@@ -36,23 +40,23 @@ def test_a_map_is_the_mean_mass_of_its_tiles(mask, queries, keys, tile):
 
 
 @pairwise(GRID)
-def test_what_a_key_receives_is_its_column_sum(mask, queries, keys):
+def test_what_a_key_receives_is_its_column_sum(impl, mask, queries, keys):
     q, k, lse, mask, bound = masked_inputs(mask, queries, keys)
     for heads in ("all", "mean"):
         wanted = attention_received(q, k, lse, heads=heads, impl="reference", **mask)
-        got = attention_received(q, k, lse.float(), heads=heads, **mask)
+        got = attention_received(q, k, lse.float(), heads=heads, impl=impl, **mask)
         assert_close(got, wanted, bound * queries)
     p = attention_window(q, k, lse, (0, queries), (0, keys), impl="reference", **mask)
     assert_close(attention_received(q, k, lse, impl="reference", **mask), p.sum(2), 1e-12)
 
 
 @pairwise(GRID)
-def test_the_weight_on_one_key_of_each_query(mask, queries, keys):
+def test_the_weight_on_one_key_of_each_query(impl, mask, queries, keys):
     q, k, lse, mask, bound = masked_inputs(mask, queries, keys)
     random = torch.Generator().manual_seed(1)
     own_keys = torch.randint(-2, keys + 2, (2, queries), generator=random)
     wanted = attention_at(q, k, lse, own_keys, impl="reference", **mask)
-    assert_close(attention_at(q, k, lse.float(), own_keys, **mask), wanted, bound)
+    assert_close(attention_at(q, k, lse.float(), own_keys, impl=impl, **mask), wanted, bound)
     p = attention_window(q, k, lse, (0, queries), (0, keys), impl="reference", **mask)
     for row in range(0, queries, 3):
         for batch in range(2):
@@ -62,10 +66,10 @@ def test_the_weight_on_one_key_of_each_query(mask, queries, keys):
 
 
 @pairwise({"last": [1, 5, 64], **GRID})
-def test_the_mass_on_the_latest_visible_keys(mask, queries, keys, last):
+def test_the_mass_on_the_latest_visible_keys(impl, mask, queries, keys, last):
     q, k, lse, mask, bound = masked_inputs(mask, queries, keys)
     wanted = attention_recent(q, k, lse, last, impl="reference", **mask)
-    assert_close(attention_recent(q, k, lse.float(), last, **mask), wanted, bound * 3)
+    assert_close(attention_recent(q, k, lse.float(), last, impl=impl, **mask), wanted, bound * 3)
     p = attention_window(q, k, lse, (0, queries), (0, keys), impl="reference", **mask)
     for row in range(0, queries, 7):
         for batch in range(2):
