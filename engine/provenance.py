@@ -7,6 +7,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import torch
+
 import attentropy
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.devices import device_names, input_device
@@ -15,7 +17,7 @@ from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.model.vocabulary import vocabulary_sha256
 from attentropy.engine.model.weights import weights_sha256
 from attentropy.engine.prompt.prepare import Prompt
-from attentropy.kernels.common.choice import has_triton
+from attentropy.kernels.common.choice import choose_on_cpu, has_triton
 
 
 def provenance(
@@ -26,11 +28,13 @@ def provenance(
     return described | {"prompt": prompt, "options": options, "notes": notes}
 
 
-def describe_run(loaded: LoadedModel) -> dict[str, Any]:
-    """Return what is the same for every prompt; the tokenizer is None where there is none."""
+def describe_run(loaded: LoadedModel, work: float = 0) -> dict[str, Any]:
+    """Return what is the same for every prompt; the tokenizer is None where there is none.
+
+    work: floating-point operations of the run's attention, which may repay compiling the C code.
+    """
     model = loaded.model
     devices = device_names(model)
-    on_gpu = input_device(model).type == "cuda"
     facts = config_facts(model.config) | {
         "positions": usable_positions(model),
         "name": loaded.name,
@@ -47,9 +51,16 @@ def describe_run(loaded: LoadedModel) -> dict[str, Any]:
     return {
         "model": facts,
         "tokenizer": _tokenizer(loaded.tokenizer) if loaded.tokenizer is not None else None,
-        "implementation": "triton" if on_gpu and has_triton() else "portable",
+        "implementation": _implementation(model, work),
         "versions": _versions(),
     }
+
+
+def _implementation(model: Any, work: float) -> str:
+    """Return what computes the model's attention."""
+    if input_device(model).type == "cuda":
+        return "triton" if has_triton() else "portable"
+    return "portable" if model.dtype == torch.float64 else choose_on_cpu(work)
 
 
 def _quantization(config: Any) -> str | None:

@@ -14,6 +14,10 @@ import torch
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
+# The C code for CPUs computes from the first call on, in the processes that tests start, too: by
+# default it is compiled where that is worth a second, so results would depend on the tests' order.
+os.environ.setdefault("ATTENTROPY_NATIVE", "1")
+
 # A trace is hundreds of small files, and creating one costs several times more on a disk than in
 # memory. The variable reaches the workers and every process that a test starts.
 _MEMORY = "/dev/shm"

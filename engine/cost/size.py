@@ -103,6 +103,10 @@ class ModelSize:
     positions: int | None = None  # the most tokens of a sequence
     gguf: GgufHeader | None = None  # of the file that the weights are unpacked from
 
+    def attention_flops(self, tokens: int) -> float:
+        """Return the operations of causal attention over a prompt, windows aside."""
+        return 2.0 * self.layers * self.heads * self.head_size * tokens**2
+
     def lens(self, itemsize: int, sites: int) -> LensSize:
         """Return the size of a lens that reads every layer."""
         return LensSize(self.width, self.vocabulary, self.layers, sites, self.parameters, itemsize)

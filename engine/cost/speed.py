@@ -18,6 +18,7 @@ from torch import Tensor
 from attentropy.engine.cost.size import ModelSize, RunSize
 from attentropy.engine.measure.sampling import time_runs
 from attentropy.engine.model.gguf import unpack_zeros
+from attentropy.kernels.common.choice import choose_on_cpu
 from attentropy.kernels.ops import attention, vocabulary
 from attentropy.kernels.sweep import attention_map
 
@@ -67,6 +68,9 @@ def measure_rates(size: ModelSize, run: RunSize, device: torch.device, dtype: to
 
     Other work on the machine slows the measurement as it would slow the run.
     """
+
+    if device.type == "cpu":  # a run compiles the C code first where that is worth it
+        choose_on_cpu(size.attention_flops(run.tokens))
 
     def random(*shape: int) -> Tensor:
         return torch.randn(*shape, device=device, dtype=dtype)

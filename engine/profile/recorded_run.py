@@ -103,12 +103,13 @@ def plan_run(
     reading = plan_lens(loaded, probe, text, sites, None, None, notes) if sites else None
     attention, attention_notes = plan_attention(loaded.model, len(text.ids), stats, None, "all")
     sweeps, sweep_options = plan_sweeps(loaded, len(text.ids), tile="none", scores=False)
+    described = describe_run(loaded, prefill.attention_flops(loaded.model, len(text.ids)))
     options = {"chunk": chunk, "stats": list(attention.names), "lens": list(sites)}
     return RecordedRun(
         loaded=loaded, text=text, ids=ids, chunk=chunk, stats=stats, attention=attention,
         sweeps=sweeps, reading=reading, folder=folder,
         attrs=provenance(
-            describe_run(loaded), text, notes + attention_notes, options | sweep_options
+            described, text, notes + attention_notes, options | sweep_options
         ),
     )  # fmt: skip
 

@@ -36,6 +36,7 @@ from attentropy.engine.trace.schema import FORMAT, FORMAT_VERSION
 from attentropy.engine.trace.sinks import QUEUE_BYTES, FolderSink, MemorySink, Sink
 from attentropy.engine.trace.sources import GROUP, as_sources, stored_sources
 from attentropy.engine.trace.text import count
+from attentropy.kernels.common.choice import same_on_cpu
 
 
 class Job:
@@ -68,8 +69,10 @@ class Job:
         sink = MemorySink(plan.tokens + min(plan.room, plan.block))
         self._reader = PromptReader(plan, sink, partial, show, gauge or Gauge())
         self._free = free_bytes(plan.ids.device)
+        self._same = same_on_cpu(plan.attrs["implementation"])
 
     def __enter__(self) -> Job:
+        self._same.__enter__()
         return self
 
     @property
@@ -177,6 +180,7 @@ class Job:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._same.__exit__(kind, error, trace)
         self._sink.close()
         if error is None:
             return

@@ -184,6 +184,7 @@ def plan_run(
     if chunk >= len(text.ids):
         step = max(len(text.ids), min(len(text.ids) + room, CHUNK_LENGTH))
     recorded = _recorded_options(options, attention_plan, chunk, len(text.ids)) | sweep_options
+    described = _describe(loaded, ids, earlier)
     lens = None
     if reading is not None:
         entries = first_entries(attention_plan)
@@ -194,10 +195,18 @@ def plan_run(
         loaded=loaded, text=text, ids=ids, chunk=chunk, step=step, requested_chunk=requested,
         stats=computed_stats(options.stats), attention=attention_plan, sweeps=sweeps,
         lens=lens, token_logprobs=token_logprobs, is_causal=is_causal,
-        attrs=provenance(describe_run(loaded), text, notes, recorded), storage=options.storage,
+        attrs=provenance(described, text, notes, recorded), storage=options.storage,
         keep_cache=keep_cache, memory=options.memory, room=room, block=block,
         sampling=options.sampling, why_whole=prefill.why_whole(probe) if room else None,
     )  # fmt: skip
+
+
+def _describe(loaded: LoadedModel, ids: Tensor, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the run's facts; a run that is continued stays with what computed its beginning."""
+    described = describe_run(loaded, prefill.attention_flops(loaded.model, ids.shape[1]))
+    if (earlier.get("implementation"), described["implementation"]) == ("portable", "native"):
+        described["implementation"] = "portable"
+    return described
 
 
 def _room(loaded: LoadedModel, tokens: int, wanted: int) -> int:

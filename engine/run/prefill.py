@@ -139,6 +139,12 @@ def size_of(model: PreTrainedModel) -> ModelSize | None:
         return None
 
 
+def attention_flops(model: PreTrainedModel, tokens: int) -> float:
+    """Return the operations of the attention over a prompt, 0 for a model of unknown sizes."""
+    size = size_of(model)
+    return 0.0 if size is None else size.attention_flops(tokens)
+
+
 def chunk_tokens(
     model: PreTrainedModel, device: torch.device, states: int, memory: int | None, free: int | None
 ) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Literal, cast
@@ -29,8 +32,9 @@ def choose(
     if impl is None:
         if tensor.is_cuda and limit is None and has_triton():
             return "triton"
-        use_native = work is not None and native_limit(tensor) is None
-        return "native" if use_native and load(work) is not None else "portable"
+        if work is None or native_limit(tensor) is not None:
+            return "portable"
+        return choose_on_cpu(work)
     if impl == "native":
         _require_native(call, tensor, work)
     if impl == "triton" and limit is not None:
@@ -40,6 +44,24 @@ def choose(
     if impl == "triton" and not has_triton():
         raise ImportError(f"{call}: impl='triton' needs triton, which is not installed")
     return cast(Implementation, impl)
+
+
+_may_be_native: ContextVar[bool] = ContextVar("attentropy_native", default=True)
+
+
+def choose_on_cpu(work: float) -> Implementation:
+    """Return what computes calls of so many floating-point operations on a CPU by default."""
+    return "native" if _may_be_native.get() and load(work) is not None else "portable"
+
+
+@contextmanager
+def same_on_cpu(implementation: str) -> Iterator[None]:
+    """Stay with "portable" while open, so that the parts of a run agree to the last bit."""
+    token = _may_be_native.set(_may_be_native.get() and implementation != "portable")
+    try:
+        yield
+    finally:
+        _may_be_native.reset(token)
 
 
 def _require_native(call: object, tensor: Tensor, work: float | None) -> None:

@@ -187,13 +187,14 @@ static void find_spans(Call *call) {
   }
 }
 
-/* Base-2 scores of a block of queries and n keys; a key of another segment has −inf. */
+/* Scores of a block of queries and n keys, in base 2 but for sums; a key of another segment has −inf. */
 static void score(const Call *call, const Space *space, const float *q, int64_t q_stride, int64_t queries,
                   int64_t batch, int64_t head, int64_t left, int64_t n) {
   int64_t k_stride, stride = KEYS;
   const float *k = rows_of(&call->k, call->type, batch, head / call->group, left, n, call->dim, space->k,
                            &k_stride);
-  float zero = 0, one = 1, factor = call->softcap ? call->scale : call->scale * LOG2E;
+  float unit = call->tiles ? 1.0f : LOG2E; /* lse is in nats, and weights need its digits */
+  float zero = 0, one = 1, factor = call->softcap ? call->scale : call->scale * unit;
   /* With a factor of 0, sgemm_ would not read q and k, which may hold NaN. */
   call->product("T", "N", &n, &queries, &call->dim, factor == 0 ? &one : &factor, k, &k_stride, q, &q_stride, &zero,
                 space->scores, &stride);
@@ -204,11 +205,11 @@ static void score(const Call *call, const Space *space, const float *q, int64_t 
     if (factor == 0)
       for (int64_t j = row->first; j < row->stop; j++) s[j] *= factor;
     if (call->softcap) {
-      float inverse = 1.0f / call->softcap, top = call->softcap * LOG2E;
+      float inverse = 1.0f / call->softcap, top = call->softcap * unit;
       for (int64_t j = row->first; j < row->stop; j++) s[j] = top * hyperbolic_tangent(s[j] * inverse);
     }
     if (call->slopes) {
-      float slope = call->slopes[head] * LOG2E, gap = (float)(row->position - left);
+      float slope = call->slopes[head] * unit, gap = (float)(row->position - left);
       for (int64_t j = row->first; j < row->stop; j++) s[j] -= slope * (gap - (float)j);
     }
     if (call->segments)
@@ -377,12 +378,12 @@ static void attend(const Call *call, const Space *space, int64_t piece) {
   finish(call, space, batch, head, begin, queries);
 }
 
-/* Turn a row's scores into exact weights p = 2^(z − lse), or −p log2 p, and add them to `total`. */
+/* Turn a row's scores into exact weights p = e^(s − lse), or −p log2 p, and add them to `total`. */
 INLINE void add_weights(float *total, const float *s, const Row *row, float base, const int64_t *segments,
                         const int entropies) {
 #pragma omp simd
   for (int64_t j = row->first; j < row->stop; j++) {
-    float z = s[j] - base, y = z < LOWEST ? LOWEST : z > 128.0f ? 128.0f : z, p = power(y);
+    float z = (s[j] - base) * LOG2E, y = z < LOWEST ? LOWEST : z > 128.0f ? 128.0f : z, p = power(y);
     p = z < LOWEST ? 0.0f : p;
     p = entropies ? -p * y : p;
     if (segments) p = segments[j] == row->segment ? p : 0.0f; /* lse may be NaN, and p, too */
@@ -401,7 +402,7 @@ static void add_tiles(const Call *call, const Space *space, float *tiles, int64_
   score(call, space, q, q_stride, queries, batch, head, left, n);
   memset(space->values, 0, KEYS * sizeof(float));
   for (int64_t r = 0; r < queries; r++) {
-    float base = lse[r] == -INFINITY ? INFINITY : lse[r] * LOG2E;
+    float base = lse[r] == -INFINITY ? INFINITY : lse[r]; /* sees no key: weights of 0 */
     const float *s = space->scores + r * KEYS;
     const Row *row = space->rows + r;
     if (segments)

@@ -109,8 +109,8 @@ def _load(may_compile: bool) -> Native | None:
         raise Unavailable("the C code does not support this system")
     product, fork = _find_symbols("sgemm_", "GOMP_parallel")
     compiler = _find_compiler()
-    name, cache = f"attention-{_key(compiler)}.so", _find_cache()
-    library = None if cache is None else _read(cache / name)
+    name, cache = f"attention-{_key(compiler)}", _find_cache()
+    library = None if cache is None else _read(cache, name)
     if library is None and not may_compile:
         return None
     library = library or _compile(compiler, name, cache)
@@ -148,7 +148,7 @@ def _key(compiler: tuple[str, ...]) -> str:
     binary = Path(compiler[0]).resolve()
     about = binary.stat()
     facts = (compiler, str(binary), about.st_size, about.st_mtime_ns, _FLAGS, _describe_processor())
-    return hashlib.sha256(_SOURCE.read_bytes() + repr(facts).encode()).hexdigest()[:32]
+    return _digest(_SOURCE.read_bytes() + repr(facts).encode())
 
 
 def _describe_processor() -> str:
@@ -179,12 +179,22 @@ def _is_own(path: Path) -> bool:
     return not is_link and about.st_uid == os.getuid() and not about.st_mode & 0o022
 
 
-def _read(path: Path) -> ctypes.CDLL | None:
-    """Return a library of the cache, or None where it is not there or cannot be trusted."""
+def _read(cache: Path, name: str) -> ctypes.CDLL | None:
+    """Return a library of the cache, or None where it is not there, not trusted or damaged.
+
+    Its name ends with the hash of its bytes: to load a part of a library ends the process.
+    """
     try:
-        return ctypes.CDLL(str(path)) if _is_own(path) else None
+        for path in cache.glob(f"{name}-*.so"):
+            if _is_own(path) and path.stem.endswith(_digest(path.read_bytes())):
+                return ctypes.CDLL(str(path))
     except OSError:
-        return None
+        pass
+    return None
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def _compile(compiler: tuple[str, ...], name: str, cache: Path | None) -> ctypes.CDLL:
@@ -197,7 +207,7 @@ def _compile(compiler: tuple[str, ...], name: str, cache: Path | None) -> ctypes
     except OSError:
         space, cache = tempfile.TemporaryDirectory(prefix="attentropy-"), None
     with space:
-        path = Path(space.name) / name
+        path = Path(space.name) / f"{name}.so"
         command = [*compiler, *_FLAGS, str(_SOURCE), "-o", str(path), "-lm"]
         try:
             run = subprocess.run(
@@ -209,7 +219,7 @@ def _compile(compiler: tuple[str, ...], name: str, cache: Path | None) -> ctypes
             lines = run.stderr.strip().splitlines() or [f"exit status {run.returncode}"]
             raise Unavailable(f"{compiler[0]} failed: {lines[0]}")
         if cache is not None:
-            path = path.replace(cache / name)
+            path = path.replace(cache / f"{name}-{_digest(path.read_bytes())}.so")
         return ctypes.CDLL(str(path))
 
 

@@ -144,10 +144,18 @@ def _machine_facts() -> Facts:
     facts["devices"] = [*gpus, _cpu(torch.get_num_threads())]
     from attentropy.engine.cost.predict import describe
     from attentropy.kernels.common.choice import has_triton
+    from attentropy.kernels.native import library
 
-    facts["attention"] = "triton" if gpus and has_triton() else "portable"
-    if gpus and not has_triton() and sys.platform == "linux":
-        facts["attention"] += f"; the GPU's kernels need triton: {install_command('gpu')}"
+    if gpus:
+        facts["attention"] = "triton" if has_triton() else "portable"
+        if not has_triton() and sys.platform == "linux":
+            facts["attention"] += f"; the GPU's kernels need triton: {install_command('gpu')}"
+    reason = library.missing()
+    facts["attention on the CPU"] = (
+        f"portable; the faster C code cannot run: {reason}"
+        if reason
+        else f"native, C code compiled by {library.loaded().compiler}"
+    )
 
     facts["embedded model"] = describe()
     return facts
