@@ -70,6 +70,7 @@ def _attention(weights: np.ndarray, random: np.random.Generator) -> dict[str, An
     f32 = np.float32
     return {
         "varentropy": (_ATTENTION, ((weights * log**2).sum(-1) - entropy**2).astype(f32)),
+        "max_logit": (_ATTENTION, random.normal(2, 3, entropy.shape).astype(f32)),
         "sink_prob": (_ATTENTION, random.uniform(0, 1, entropy.shape).astype(f32)),
         "received": (("layer", "received_head", "position"), received.astype(f32)),
         "sink_keys": (("layer", "position"), sinks.astype(np.int32)),

@@ -39,6 +39,7 @@ _ID, _LOG, _ANY = _always(-1, VOCABULARY - 1), _always(-math.inf, 0), _always(0,
 ENDS: dict[str, Callable[[At], Ends]] = {
     "entropy": _NATS,
     "max_prob": lambda at: (1 / (at["query"] + 1), 1),
+    "max_logit": _always(-math.inf, math.inf),
     "varentropy": _varentropy,
     "distance": lambda at: (0, at["query"]),
     "sink_mass": _SHARE,

@@ -82,6 +82,7 @@ _REAL = Range(-INFINITY, INFINITY)
 _ATTENTION = {
     "entropy": _NATS,
     "max_prob": Range("1 / visible", 1),
+    "max_logit": _REAL,
     "varentropy": Range(0, "ln(visible - 1)^2 / 4 + 1", step="ln N"),
     "distance": Range("0, else 1 - N", "visible - 1, else N - 1", step="N"),
     "sink_mass": _SHARE,

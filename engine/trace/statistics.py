@@ -64,6 +64,13 @@ ATTENTION_STATISTICS = (
             "largest weight of a query",
         ),
     ),
+    Statistic(
+        "max_logit", "nats", "unbounded", is_signed=True,
+        labels=Labels(
+            "largest score", "Largest score (nats)", "largest attention score before the softmax",
+            "largest score of a query (nats)",
+        ),
+    ),
     Statistic("varentropy", "nats²", "unbounded", "low", fits_float16=True),
     Statistic(
         "distance", "tokens", "visible", default=True, is_signed=True,

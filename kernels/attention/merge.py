@@ -35,6 +35,9 @@ def merge(
     for name in stats:
         if STATISTICS[name].is_mean:
             result[name] = mean(parts[name])
+        elif name == "max_logit":
+            largest = torch.where(has_key, parts[name], -torch.inf).amax(0)  # NaN if one part is
+            result[name] = largest.masked_fill(empty, torch.nan)
         elif name == "entropy":
             result[name] = entropy
         elif name == "varentropy":  # of ln p = ln p_c + ln w_c: within the parts and between them

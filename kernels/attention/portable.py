@@ -225,6 +225,8 @@ class _Sums:
             result["varentropy"] = (sums["u"] / l - (sums["t"] / l) ** 2).clamp_min(0.0)
         if "max_prob" in self.stats:
             result["max_prob"] = 1 / l
+        if "max_logit" in self.stats:
+            result["max_logit"] = self._m.masked_fill(l.isnan(), math.nan)
         if "distance" in self.stats:
             result["distance"] = sums["distance"] / l
         if "sink_mass" in self.stats:

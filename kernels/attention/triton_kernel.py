@@ -14,6 +14,7 @@ from attentropy.kernels.common.triton_online import (
     lane_sums,
     online_entropy,
     online_lse,
+    online_max_logit,
     online_max_prob,
     online_start,
     online_step,
@@ -115,8 +116,8 @@ def _tile(
 
 @triton.jit
 def forward(
-    q, k, v, out, lse, entropy, max_prob, varentropy, distance, sink_mass, top_key, sink_prob,
-    starts, lengths, segments, slopes, sinks,
+    q, k, v, out, lse, entropy, max_prob, max_logit, varentropy, distance, sink_mass, top_key,
+    sink_prob, starts, lengths, segments, slopes, sinks,
     stride_qb, stride_qh, stride_qn, stride_qd, stride_kb, stride_kh, stride_kn, stride_kd,
     stride_vb, stride_vh, stride_vn, stride_vd,
     batch, heads, queries, keys, offset, group, window, chunk, span, scale, softcap, c,
@@ -273,6 +274,8 @@ def forward(
         tl.store(entropy + o_row, b_h, mask=m_m)
     if max_prob is not None:
         tl.store(max_prob + o_row, online_max_prob(b_m, b_l, c), mask=m_m)
+    if max_logit is not None:
+        tl.store(max_logit + o_row, online_max_logit(b_m, b_l, c), mask=m_m)
     if VARENTROPY:
         tl.store(varentropy + o_row, online_varentropy(b_l, b_t, b_u), mask=m_m)
     if DISTANCE:

@@ -83,6 +83,7 @@ def attention(
     stats = {
         "entropy": entropy,
         "max_prob": p.amax(-1) if p.shape[-1] else p.sum(-1),
+        "max_logit": (s.amax(-1) if s.shape[-1] else lse).masked_fill(is_wrong, math.nan),
         "varentropy": (p * (log_p + entropy[..., None]) ** 2).sum(-1),
         "distance": (p * (i - j)).sum(-1),
         "sink_mass": (p * early).sum(-1),

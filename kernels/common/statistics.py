@@ -53,6 +53,7 @@ class AttentionResult:
     lse: ln Σ_j exp s_ij over the visible keys, nats.
     entropy: −Σ_j p_ij ln p_ij, nats.
     max_prob: the largest weight of the row.
+    max_logit: the largest score s_ij of the row, nats: after scale, softcap and slopes, no sink.
     varentropy: the variance of ln p_ij under p, nats².
     distance: Σ_j p_ij (i − j), the mean attended distance, tokens.
     sink_mass: the total weight of the first four keys that are not padding.
@@ -66,6 +67,7 @@ class AttentionResult:
         default=None, metadata={_KEY: KernelStatistic(on_hopper=True, on_cpu=True)}
     )
     max_prob: Tensor | None = field(default=None, metadata={_KEY: KernelStatistic(on_hopper=True)})
+    max_logit: Tensor | None = field(default=None, metadata={_KEY: KernelStatistic()})
     varentropy: Tensor | None = field(
         default=None,
         metadata={_KEY: KernelStatistic(needs_registers=True, needs_of_parts=("entropy",))},

@@ -92,6 +92,12 @@ def online_max_prob(b_m, b_l, c):
 
 
 @triton.jit
+def online_max_logit(b_m, b_l, c):
+    """Return the largest scaled score [BM] in nats; NaN where no key was visible, or a NaN."""
+    return tl.where(b_l > 0, LN2 * (b_m * c), float("nan"))
+
+
+@triton.jit
 def online_varentropy(b_l, b_t, b_u):
     """Return the variance of ln p under p [BM] in nats², never negative; NaN without keys."""
     b_mean = b_t / b_l

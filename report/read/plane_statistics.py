@@ -5,6 +5,7 @@ Each has its own scale. A trace without a statistic does not offer it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,7 +86,10 @@ def _of_attention(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]
         if recorded.labels is not None:
             texts = recorded.labels
             share = _share(("none", "all") if recorded.certainty is None else ("spread", "one key"))
-            scale, bits = {"share": (share, 8), "tokens": (distances, 16)}[recorded.unit]
+            if recorded.unit == "nats":
+                scale, bits = _score_scale(trace, recorded.name), 16
+            else:
+                scale, bits = {"share": (share, 8), "tokens": (distances, 16)}[recorded.unit]
             words = texts.label, texts.title, texts.description
             yield (recorded.name,), PlaneStatistic(recorded.name, *words, scale, bits)
 
@@ -93,6 +97,16 @@ def _of_attention(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]
 def _share(ends: tuple[str, str]) -> Scale:
     """Return the scale of a share, on which much is dark."""
     return Scale(0.0, 1.0, dark="high", hue="sequential", ends=ends)
+
+
+def _score_scale(trace: Trace, name: str) -> Scale:
+    """Return the scale of scores, which have no ends of their own: from 0, or the least below."""
+    least, most = 0.0, 0.0
+    for values in planes.read_layers(trace, name) if name in trace else ():
+        finite = values[np.isfinite(values)]
+        least, most = min(least, finite.min(initial=0.0)), max(most, finite.max(initial=0.0))
+    low, high = float(math.floor(least)), float(max(math.ceil(most), math.floor(least) + 1))
+    return Scale(low, high, "nats", dark="high", hue="sequential", ends=("lowest", "highest"))
 
 
 def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]]:

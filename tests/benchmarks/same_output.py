@@ -27,7 +27,7 @@ import zarr
 
 COMMANDS = ("report", "extract", "render", "profile", "compare", "export", "info", "bench")
 SITES = ("--lens", "residual,attention,mlp")
-STATISTICS = "max_prob,varentropy,distance,sink_mass,top_key,lse"
+STATISTICS = "max_prob,max_logit,varentropy,distance,sink_mass,top_key,lse"
 # Name of the trace -> arguments of `extract` for the embedded model.
 RUNS = {
     "question": (),

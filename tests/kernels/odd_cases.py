@@ -22,7 +22,7 @@ from attentropy import (
 from close import assert_close, score_bound
 
 NAN, INF = math.nan, math.inf
-STATS = ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "top_key")
+STATS = ("entropy", "max_prob", "max_logit", "varentropy", "distance", "sink_mass", "top_key")
 # Name: impl, statistics. The fused kernel of a CPU computes the entropy alone.
 WAYS = {
     "reference": ("reference", STATS),
@@ -177,9 +177,9 @@ def _limits(q, k, v, arguments):
     largest = float(v.double().abs().nan_to_num(0.0, 0.0, 0.0).max())
     rounding = {torch.float16: 2e-3, torch.bfloat16: 2e-2}.get(v.dtype, 0.0)
     return {
-        "lse": scores, "entropy": scores, "max_prob": scores, "sink_mass": scores,
-        "sink_prob": scores, "varentropy": scores * 20, "distance": scores * 100,
-        "out": (4 * scores + rounding) * max(1.0, largest),
+        "lse": scores, "max_logit": scores, "entropy": scores, "max_prob": scores,
+        "sink_mass": scores, "sink_prob": scores, "varentropy": scores * 20,
+        "distance": scores * 100, "out": (4 * scores + rounding) * max(1.0, largest),
     }  # fmt: skip
 
 

@@ -11,7 +11,10 @@ import math
 
 import torch
 
-NAMES = ("out", "lse", "entropy", "max_prob", "varentropy", "distance", "sink_mass", "top_key")
+NAMES = (
+    "out", "lse", "entropy", "max_prob", "max_logit", "varentropy", "distance", "sink_mass",
+    "top_key",
+)  # fmt: skip
 _INF = math.inf
 
 
@@ -69,7 +72,7 @@ def attention(q, k, v, *, scale=None, softcap=None, slopes=None, sinks=None, **m
     j = torch.arange(keys)
     early = (j >= starts[:, None]) & (j < starts[:, None] + 4)
     results = {
-        "entropy": h, "max_prob": p.amax(-1), "distance": (p * gap).sum(-1),
+        "entropy": h, "max_prob": p.amax(-1), "max_logit": top, "distance": (p * gap).sum(-1),
         "varentropy": (p * (log_p + h[..., None]).square()).sum(-1),
         "sink_mass": (p * early[:, None, None]).sum(-1),
     }  # fmt: skip

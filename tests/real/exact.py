@@ -47,6 +47,7 @@ class Rows:
             "distance": (p * (n[:, None] - n)).sum(-1),
             "sink_mass": p[..., :SINKS].sum(-1),
             "lse": self.lse,
+            "max_logit": self.lse + p.amax(-1).log(),
         }
         return {name: value.numpy() for name, value in values.items()}
 

@@ -27,7 +27,9 @@ pytestmark = pytest.mark.real
 
 TEXT = (Path(__file__).parents[2] / "LICENSE").read_text("utf-8")
 QUESTION = "Name two rivers of France, and the sea into which each of them flows."
-STATISTICS = ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "lse")
+STATISTICS = (
+    "entropy", "max_prob", "max_logit", "varentropy", "distance", "sink_mass", "lse",
+)  # fmt: skip
 SCORES = ("sink", "previous", "local", "entropy", "diffuse")
 SCORE = 2.0**-20  # share of Σ_d |q_d k_d| that a float32 score may be off
 OTHER_SUMS = 3  # times the rounding of the model, see above
@@ -42,6 +44,7 @@ def own_bounds(size, n):
         "varentropy": entropy * np.log(n),
         "distance": entropy * n,
         "lse": entropy,
+        "max_logit": entropy,
         "max_prob": 1e-5 + SCORE * size,
         "sink_mass": 1e-5 + SCORE * size,
     }

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.trace.dataset import Trace
 from attentropy.report.palette import MISSING, colors
-from attentropy.report.read.plane_statistics import offered_statistics
+from attentropy.report.read.plane_statistics import offered_statistics, statistics_of
 from attentropy.report.read.views import fitted, read_view
 from attentropy.report.scale import Scale
+from complete import complete
 from traces import synthetic
 
 NATS = Scale(0.0, 2.8, "nats")
@@ -143,3 +145,16 @@ def test_a_page_opens_fitted_where_a_quarter_of_the_range_is_empty():
     values[:] = np.minimum(values, 5.6)
     values[0, 0, 0] = 5.6  # 6 of 7.6 nats are more than three quarters
     assert not fitted(read_view(trace, "lens")).scale.fitted
+
+
+@pytest.mark.parametrize("values", [(-7.4, 46.6), (-3.2, -0.5), (0.0, 0.0), (np.nan, np.nan)])
+def test_scores_lie_within_a_scale_that_holds_zero(values):
+    trace = complete()
+    scores = np.resize(np.float32(values), trace["max_logit"].shape)
+    changed = Trace(
+        trace.dataset.assign(max_logit=(("layer", "head", "query"), scores)), trace.sources
+    )
+    (scale,) = (one.scale for one in statistics_of(changed, "attention") if one.name == "max_logit")
+    assert scale.low <= min(0, np.nan_to_num(values).min())
+    assert scale.low < scale.high
+    assert scale.high >= np.nan_to_num(values).max()

@@ -7,7 +7,7 @@ import torch
 
 from attentropy import attention, attention_window, vocabulary
 
-STATS = ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "top_key")
+STATS = ("entropy", "max_prob", "max_logit", "varentropy", "distance", "sink_mass", "top_key")
 
 
 def _sees(
@@ -82,6 +82,7 @@ def test_every_row_is_what_plain_sums_give(rule, extra):
             "lse": math.log(total),
             "entropy": entropy,
             "max_prob": max(p.values()),
+            "max_logit": max(scores.values()),
             "varentropy": sum(x * math.log(x) ** 2 for x in p.values()) - entropy**2,
             "distance": sum(x * (i - j) for j, x in p.items()),
             "sink_mass": sum(x for j, x in p.items() if start <= j < start + 4),
