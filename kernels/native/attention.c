@@ -94,19 +94,33 @@ INLINE float power(float x) { /* 2^x for x in LOWEST … 0 */
 
 static float power_any(float x) { return x < LOWEST ? 0.0f : power(x); } /* x ≤ 0, or NaN */
 
-INLINE float hyperbolic_tangent(float x) {
-  float a = fabsf(x), s = x * x;
-  float p = -5.70498872745e-3f;
+#define SMALL 0.625f /* below it a tangent is a polynomial (coefficients: Cephes, S. Moshier) */
+
+INLINE float small_tangent(float x) { /* tanh x */
+  float s = x * x, p = -5.70498872745e-3f;
   p = p * s + 2.06390887954e-2f;
   p = p * s - 5.37397155531e-2f;
   p = p * s + 1.33314422036e-1f;
   p = p * s - 3.33332819422e-1f;
-  p = p * s * x + x;
-  float z = -2.0f * LOG2E * a;
+  return p * s * x + x;
+}
+
+INLINE float tangent(float x) { /* tanh x */
+  float a = fabsf(x), z = -2.0f * LOG2E * a;
   float e = power(z < LOWEST ? LOWEST : z); /* e^(−2a) */
   float y = (1.0f - e) / (1.0f + e);
-  y = x < 0.0f ? -y : y;
-  return a < 0.625f ? p : y;
+  return a < SMALL ? small_tangent(x) : x < 0.0f ? -y : y;
+}
+
+/* Replace scores by top · tanh(score · inverse), mostly without exponentials: caps are large. */
+static void bend(float *s, int64_t n, float inverse, float top) {
+  float high = 0;
+#pragma omp simd reduction(max : high)
+  for (int64_t j = 0; j < n; j++) high = fabsf(s[j]) > high ? fabsf(s[j]) : high;
+  if (high * inverse < SMALL)
+    for (int64_t j = 0; j < n; j++) s[j] = top * small_tangent(s[j] * inverse);
+  else
+    for (int64_t j = 0; j < n; j++) s[j] = top * tangent(s[j] * inverse);
 }
 
 static int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -204,10 +218,8 @@ static void score(const Call *call, const Space *space, const float *q, int64_t 
     const Row *row = space->rows + r;
     if (factor == 0)
       for (int64_t j = row->first; j < row->stop; j++) s[j] *= factor;
-    if (call->softcap) {
-      float inverse = 1.0f / call->softcap, top = call->softcap * unit;
-      for (int64_t j = row->first; j < row->stop; j++) s[j] = top * hyperbolic_tangent(s[j] * inverse);
-    }
+    if (call->softcap)
+      bend(s + row->first, row->stop - row->first, 1.0f / call->softcap, call->softcap * unit);
     if (call->slopes) {
       float slope = call->slopes[head] * unit, gap = (float)(row->position - left);
       for (int64_t j = row->first; j < row->stop; j++) s[j] -= slope * (gap - (float)j);
@@ -222,9 +234,9 @@ static void score(const Call *call, const Space *space, const float *q, int64_t 
 INLINE void add_row(Sums *sums, float *acc, int64_t width, float *s, const Row *row, int64_t left, int64_t n,
                     const int far, const int varied) {
   float high = -INFINITY;
-  int64_t first = row->first, stop = row->stop, top = -1;
+  int first = (int)row->first, stop = (int)row->stop, top = -1; /* 32 bits: they become floats */
 #pragma omp simd reduction(max : high)
-  for (int64_t j = first; j < stop; j++) high = s[j] > high ? s[j] : high;
+  for (int j = first; j < stop; j++) high = s[j] > high ? s[j] : high;
   if (high > sums->m) {
     if (sums->m > -INFINITY) { /* otherwise all sums are 0 */
       double shift = (double)sums->m - high, f = power_any((float)shift);
@@ -241,7 +253,7 @@ INLINE void add_row(Sums *sums, float *acc, int64_t width, float *s, const Row *
   }
   float m = sums->m == -INFINITY ? 0 : sums->m, l = 0, t = 0, u = 0, f = 0;
 #pragma omp simd reduction(+ : l, t, u, f)
-  for (int64_t j = first; j < stop; j++) {
+  for (int j = first; j < stop; j++) {
     float z = s[j] - m, y = z < LOWEST ? LOWEST : z, p = power(y);
     p = z < LOWEST ? 0.0f : p;
     l += p;
