@@ -17,7 +17,7 @@ from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.model.vocabulary import vocabulary_sha256
 from attentropy.engine.model.weights import weights_sha256
 from attentropy.engine.prompt.prepare import Prompt
-from attentropy.kernels.common.choice import choose_on_cpu, has_triton
+from attentropy.kernels.choice import choose_on_cpu, has_triton
 
 
 def provenance(

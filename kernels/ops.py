@@ -14,7 +14,7 @@ from torch import Tensor
 
 from attentropy.kernels import registered  # noqa: F401  (defines torch.ops.attentropy)
 from attentropy.kernels.common import checks
-from attentropy.kernels.common.choice import Implementation
+from attentropy.kernels.common.implementations import Implementation
 from attentropy.kernels.common.statistics import STATISTICS, AttentionResult, attention_names
 from attentropy.kernels.vocabulary.results import VocabularyResult, vocabulary_names
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from attentropy.kernels.attention import portable
+from attentropy.kernels.choice import attention_limit, choose, vocabulary_limit
 from attentropy.kernels.common import reference
 from attentropy.kernels.common.autocast import full_precision
-from attentropy.kernels.common.choice import attention_limit, choose, vocabulary_limit
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.common.score import Score
 from attentropy.kernels.common.statistics import attention_names, is_integer

@@ -14,9 +14,10 @@ from typing import Literal, TypedDict, Unpack
 import torch
 from torch import Tensor
 
+from attentropy.kernels.choice import attention_limit, choose
 from attentropy.kernels.common import checks
 from attentropy.kernels.common.autocast import full_precision
-from attentropy.kernels.common.choice import Implementation, attention_limit, choose
+from attentropy.kernels.common.implementations import Implementation
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.common.score import Score
 from attentropy.kernels.second_sweep import native, portable, reference

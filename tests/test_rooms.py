@@ -9,8 +9,10 @@ ROOT = Path(__file__).parents[1]
 # From the lowest floor up; rooms of one line do not import each other.
 FLOORS = """
 kernels.common
+kernels.native
 kernels.attention
 kernels.second_sweep kernels.vocabulary
+kernels.choice
 kernels.registered
 kernels.ops kernels.sweep
 engine.errors

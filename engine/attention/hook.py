@@ -15,7 +15,7 @@ from attentropy.engine.attention.masks import UnknownMask, describe_mask, read_d
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.trace.text import count
-from attentropy.kernels.common.choice import Implementation
+from attentropy.kernels.common.implementations import Implementation
 from attentropy.kernels.ops import AttentionResult, attention
 
 NAME = "attentropy"

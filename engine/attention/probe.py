@@ -24,7 +24,7 @@ from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model.cache import cache_of
 from attentropy.engine.model.inner import uncompiled
 from attentropy.engine.model.layers import layer_of
-from attentropy.kernels.common.choice import Implementation
+from attentropy.kernels.common.implementations import Implementation
 
 logger = logging.getLogger("attentropy.attention")
 

@@ -31,7 +31,7 @@ from attentropy.engine.attention.tail_window import TailWindow
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model.layers import layer_count, layer_of
-from attentropy.kernels.common.choice import Implementation
+from attentropy.kernels.common.implementations import Implementation
 from attentropy.kernels.ops import AttentionResult
 
 

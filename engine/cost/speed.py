@@ -18,7 +18,7 @@ from torch import Tensor
 from attentropy.engine.cost.size import ModelSize, RunSize
 from attentropy.engine.measure.sampling import time_runs
 from attentropy.engine.model.gguf import unpack_zeros
-from attentropy.kernels.common.choice import choose_on_cpu
+from attentropy.kernels.choice import choose_on_cpu
 from attentropy.kernels.ops import attention, vocabulary
 from attentropy.kernels.sweep import attention_map
 

@@ -16,7 +16,7 @@ from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.maps.head_scores import SCORES
 from attentropy.engine.model.devices import input_device
 from attentropy.engine.model.layers import layer_of
-from attentropy.kernels.common.choice import Implementation
+from attentropy.kernels.common.implementations import Implementation
 from attentropy.kernels.ops import AttentionResult
 from attentropy.kernels.sweep import attention_at
 

@@ -19,7 +19,7 @@ from attentropy.engine.record.lens import plan_recorded_lens
 from attentropy.engine.record.recording import Recording
 from attentropy.engine.trace.statistics import DEFAULT_STATS
 from attentropy.engine.translator.file import TranslatorLike, read_with
-from attentropy.kernels.common.choice import Implementation
+from attentropy.kernels.common.implementations import Implementation
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from attentropy.engine.record.lens import LensRows, RecordedLens, lens_arrays
 from attentropy.engine.record.token_ids import TokenIds, image_ids
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.translator.translator import Translator
-from attentropy.kernels.common.choice import Implementation
+from attentropy.kernels.common.implementations import Implementation
 
 
 class Recording(Recorder):

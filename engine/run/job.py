@@ -36,7 +36,7 @@ from attentropy.engine.trace.schema import FORMAT, FORMAT_VERSION
 from attentropy.engine.trace.sinks import QUEUE_BYTES, FolderSink, MemorySink, Sink
 from attentropy.engine.trace.sources import GROUP, as_sources, stored_sources
 from attentropy.engine.trace.text import count
-from attentropy.kernels.common.choice import same_on_cpu
+from attentropy.kernels.choice import same_on_cpu
 
 
 class Job:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from attentropy.kernels.common.choice import IMPLEMENTATIONS
+from attentropy.kernels.common.implementations import IMPLEMENTATIONS
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.common.score import Score
 

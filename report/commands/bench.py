@@ -218,7 +218,7 @@ def _measure(
     from attentropy.engine.bench.results import Results
     from attentropy.engine.bench.run import run
     from attentropy.engine.measure import machine
-    from attentropy.kernels.common.choice import has_triton
+    from attentropy.kernels.choice import has_triton
 
     names = _matching(list(RIVALS[what]), patterns)
     device = "cuda" if torch.cuda.is_available() else "cpu"

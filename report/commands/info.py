@@ -143,7 +143,7 @@ def _machine_facts() -> Facts:
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     facts["devices"] = [*gpus, _cpu(torch.get_num_threads())]
     from attentropy.engine.cost.predict import describe
-    from attentropy.kernels.common.choice import has_triton
+    from attentropy.kernels.choice import has_triton
     from attentropy.kernels.native import library
 
     if gpus:

@@ -15,7 +15,7 @@ from attentropy import (
     vocabulary,
 )
 from attentropy.kernels import registered
-from attentropy.kernels.common.choice import attention_limit
+from attentropy.kernels.choice import attention_limit
 from attentropy.kernels.vocabulary import triton_launch
 from close import assert_close, inputs
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from attentropy import attention
-from attentropy.kernels.common import choice
+from attentropy.kernels import choice
 from attentropy.kernels.native import library
 from close import assert_close, bounds, inputs
 

@@ -7,16 +7,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
+from attentropy.kernels.common.implementations import Implementation
 from attentropy.kernels.native.library import load, missing
-
-Implementation = Literal["triton", "native", "portable", "reference"]
-
-IMPLEMENTATIONS = ("triton", "native", "portable", "reference")
 
 
 def choose(
