@@ -16,24 +16,27 @@ from attentropy.engine.bench.attention import TILE
 from attentropy.engine.bench.case import AttentionCase
 from attentropy.engine.bench.rival import Numbers, Rival, Run
 from attentropy.engine.measure.fused_kernels import FUSED_KERNELS, FusedKernel
+from attentropy.engine.trace.statistics import KEPT_ATTENTION
+from attentropy.kernels.common.implementations import Implementation
 from attentropy.kernels.ops import STATS, attention
 from attentropy.kernels.sweep import attention_map, attention_received
 
 OURS = "ours, entropy"
+_DEFAULT = tuple(name for name in KEPT_ATTENTION if name in STATS)
 _LARGEST_HEAD = 256  # that the fused kernels take
 
 
-def _our_attention(*stats: str) -> Rival:
+def _our_attention(*stats: str, impl: Implementation | None = None) -> Rival:
     """Return our attention, which computes `stats` in the same sweep."""
 
     def prepare(q: Tensor, k: Tensor, v: Tensor, case: AttentionCase) -> Run:
         def run() -> Numbers:
-            result = attention(q, k, v, causal=case.causal, stats=stats)
+            result = attention(q, k, v, causal=case.causal, stats=stats, impl=impl)
             return {name: getattr(result, name) for name in ("out", "lse", *stats)}
 
         return run
 
-    return Rival("ours", prepare)
+    return Rival("ours", prepare, ("cpu",) if impl == "portable" else ("cpu", "cuda"))
 
 
 def _torch_alone(backend: SDPBackend, *devices: str) -> Rival:
@@ -183,7 +186,9 @@ def _second_sweep(name: str) -> Rival:
 RIVALS: dict[str, Rival] = {
     OURS: _our_attention("entropy"),
     "ours, all off": _our_attention(),
+    "ours, default statistics": _our_attention(*_DEFAULT),
     "ours, every statistic": _our_attention(*(name for name in STATS if name != "sink_prob")),
+    "ours in PyTorch, default statistics": _our_attention(*_DEFAULT, impl="portable"),
     "flash": _torch_alone(SDPBackend.FLASH_ATTENTION, "cpu", "cuda"),
     "cudnn": _torch_alone(SDPBackend.CUDNN_ATTENTION, "cuda"),
     **{

@@ -143,22 +143,29 @@ def _machine_facts() -> Facts:
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     facts["devices"] = [*gpus, _cpu(torch.get_num_threads())]
     from attentropy.engine.cost.predict import describe
-    from attentropy.kernels.choice import has_triton
-    from attentropy.kernels.native import library
 
-    if gpus:
-        facts["attention"] = "triton" if has_triton() else "portable"
-        if not has_triton() and sys.platform == "linux":
-            facts["attention"] += f"; the GPU's kernels need triton: {install_command('gpu')}"
-    reason = library.missing()
-    facts["attention on the CPU"] = (
-        f"portable; the faster C code cannot run: {reason}"
-        if reason
-        else f"native, C code compiled by {library.loaded().compiler}"
-    )
-
+    facts["attention"] = _gpu_attention() if gpus else _cpu_attention()
     facts["embedded model"] = describe()
     return facts
+
+
+def _gpu_attention() -> str:
+    from attentropy.kernels.choice import has_triton
+
+    if has_triton():
+        return "triton"
+    if sys.platform != "linux":
+        return "portable"
+    return f"portable; the GPU's kernels need triton: {install_command('gpu')}"
+
+
+def _cpu_attention() -> str:
+    """Return whether the C code runs; it is compiled now if it never was, to know that."""
+    from attentropy.kernels.native import library
+
+    if reason := library.missing():
+        return f"portable, since the faster C code cannot run: {reason}"
+    return f"native, C code built by {library.loaded().compiler}"
 
 
 def _cpu(threads: int) -> str:

@@ -1,11 +1,14 @@
 """`info` prints numbers with units, refuses what `extract` refuses, and says what comes next."""
 
 import json
+import os
 import re
 
 import pytest
+import torch
 
 from attentropy.engine.cost import speed
+from attentropy.kernels.native import library
 from attentropy.report.cli import main
 from attentropy.report.commands.info_text import describe_lines, prediction_lines
 from attentropy.report.units import format_bytes, format_flops, format_seconds
@@ -142,3 +145,16 @@ def test_what_to_do_next_is_said(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.endswith("\nNext: attentropy render t.zarr.zip\n")
     assert main(["info"]) == 0
     assert 'attentropy report MODEL -p "TEXT"' in capsys.readouterr().out
+
+
+def test_it_says_what_computes_attention_on_a_cpu(tmp_path, monkeypatch, capsys):
+    if torch.cuda.is_available():
+        pytest.skip("a GPU is here: its kernels are named")
+    for path, line in (
+        (os.environ["PATH"], r"attention kernel +native, C code built by /\S+"),
+        (str(tmp_path), "attention kernel +portable, since .* cannot run: no C compiler is on"),
+    ):
+        monkeypatch.setenv("PATH", path)
+        monkeypatch.setattr(library, "_loader", library._Loader())
+        assert main(["info"]) == 0
+        assert re.search(line, capsys.readouterr().out)
