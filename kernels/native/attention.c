@@ -258,7 +258,7 @@ INLINE void add_row(Sums *sums, float *acc, int64_t width, float *s, const Row *
     p = z < LOWEST ? 0.0f : p;
     l += p;
     t += p * y;
-    if (varied) u += p * y * y;
+    if (varied) u += p * (y * y); /* so that t has the same bits with and without it */
     if (far) f += p * (float)j;
     s[j] = p;
   }
@@ -357,7 +357,7 @@ static void release(Space *space) {
 static int reserve(const Call *call, Space *space) {
   size_t block = (size_t)call->block, narrow = call->type != FLOAT32, widened = narrow * (size_t)call->dim;
   *space = (Space){
-      .scores = malloc(block * KEYS * sizeof(float)),
+      .scores = aligned_alloc(64, block * KEYS * sizeof(float)), /* sums in the same order each time */
       .q = malloc(block * widened * sizeof(float) + 1),
       .k = malloc(KEYS * widened * sizeof(float) + 1),
       .v = malloc(KEYS * (size_t)call->width * sizeof(float) + 1),

@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+from attention_cases import ALL
 from attentropy import attention
 from attentropy.kernels import choice
 from attentropy.kernels.native import library
@@ -178,6 +179,16 @@ def test_any_number_of_threads_gives_the_same(threads):
         torch.set_num_threads(before)
     assert_close(got.out, wanted.out, 1e-5)
     assert_close(got.entropy, wanted.entropy, 1e-5)
+
+
+def test_results_do_not_depend_on_addresses_and_on_other_statistics():
+    q, k, v = inputs(261, 700, dim=20, sigma=2)
+    wanted = attention(q, k, v, stats=ALL, impl="native")
+    for i in range(1, 9):
+        moved = [torch.cat([x.flatten()[:i], x.flatten()])[i:].view_as(x) for x in (q, k, v)]
+        got = attention(*moved, stats=ALL[i % len(ALL)], impl="native")
+        for name in ("out", "lse", ALL[i % len(ALL)]):
+            assert torch.equal(getattr(got, name), getattr(wanted, name)), name
 
 
 _NESTED = """
