@@ -46,8 +46,9 @@ typedef struct {
   int64_t first_batch, starts_batch; /* strides of these */
   float *lse, *entropy, *max_prob, *varentropy, *distance, *sink_mass, *sink_prob, *max_logit;
   int32_t *top_key; /* each [batches, heads, queries] or NULL */
-  float *tiles; /* for `sums`: [batches, heads or 1, tile rows, tile columns] */
+  float *tiles; /* sums of weights: [batches, heads or 1, tile rows, tile columns] */
   int64_t tile_rows, tile_keys, mean, entropies; /* keys and queries per tile; over heads; −p log2 p */
+  int64_t bins, first_keys; /* for sums by distance, as add_distances has them; bins 0: none */
   int64_t *spans; /* of each block of queries, see `find_spans` */
   int64_t next; /* piece of work that no thread has taken yet */
   int64_t failed; /* whether memory ran out */
@@ -403,34 +404,71 @@ INLINE void add_weights(float *total, const float *s, const Row *row, float base
   }
 }
 
+/* Add a query's weights on the keys of a block to `values`. */
+static void weigh_row(const Call *call, const Space *space, int64_t batch, int64_t left, int64_t r, float lse) {
+  const int64_t *segments = call->segments ? call->segments + batch * call->keys + left : NULL;
+  const float *s = space->scores + r * KEYS;
+  const Row *row = space->rows + r;
+  float base = lse == -INFINITY ? INFINITY : lse; /* sees no key: weights of 0 */
+  if (segments)
+    add_weights(space->values, s, row, base, segments, call->entropies != 0);
+  else if (call->entropies)
+    add_weights(space->values, s, row, base, NULL, 1);
+  else
+    add_weights(space->values, s, row, base, NULL, 0);
+}
+
+static float sum_of(const float *x, int64_t from, int64_t to) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t j = from; j < to; j++) sum += x[j];
+  return sum;
+}
+
+/* Add a query's weights to line[0] for the first keys, and to line[1 + b] for the distances of b bits. */
+static void add_distances(const Call *call, const Space *space, float *line, int64_t batch, int64_t left,
+                          int64_t r) {
+  const Row *row = space->rows + r;
+  int64_t start = call->starts[batch * call->starts_batch] - left, middle = row->position - left;
+  for (int64_t j = row->first, stop; j < row->stop; j = stop) {
+    if (j >= start && j < start + call->first_keys) {
+      stop = smaller(row->stop, start + call->first_keys);
+      line[0] += sum_of(space->values, j, stop);
+      continue;
+    }
+    int64_t distance = j > middle ? j - middle : middle - j, bits = 0;
+    while (distance >> bits) bits++;
+    stop = j > middle ? middle + ((int64_t)1 << bits) : middle + 1 - (bits ? (int64_t)1 << (bits - 1) : 0);
+    stop = smaller(row->stop, j < start ? smaller(stop, start) : stop);
+    line[1 + bits] += sum_of(space->values, j, stop);
+  }
+}
+
+static int64_t columns_of(const Call *call) {
+  return call->bins ? 1 + call->bins : ceiling(call->keys, call->tile_keys);
+}
+
 /* Add the weights of one head's queries begin … begin + queries − 1 and a block of keys to the tiles. */
 static void add_tiles(const Call *call, const Space *space, float *tiles, int64_t batch, int64_t head,
                       int64_t begin, int64_t queries, int64_t left, int64_t n) {
-  int64_t q_stride, columns = ceiling(call->keys, call->tile_keys);
+  int64_t q_stride;
   const float *q = rows_of(&call->q, call->type, batch, head, begin, queries, call->dim, space->q, &q_stride);
-  const int64_t *segments = call->segments ? call->segments + batch * call->keys + left : NULL;
   const float *lse = call->lse + (batch * call->heads + head) * call->queries + begin;
   place(call, batch, begin, queries, left, n, space->rows);
   score(call, space, q, q_stride, queries, batch, head, left, n);
   memset(space->values, 0, KEYS * sizeof(float));
   for (int64_t r = 0; r < queries; r++) {
-    float base = lse[r] == -INFINITY ? INFINITY : lse[r]; /* sees no key: weights of 0 */
-    const float *s = space->scores + r * KEYS;
-    const Row *row = space->rows + r;
-    if (segments)
-      add_weights(space->values, s, row, base, segments, call->entropies != 0);
-    else if (call->entropies)
-      add_weights(space->values, s, row, base, NULL, 1);
-    else
-      add_weights(space->values, s, row, base, NULL, 0);
-    if (r + 1 < queries && (begin + r + 1) % call->tile_rows) continue;
-    float *line = tiles + (begin + r) / call->tile_rows * columns; /* the tile row ends here */
-    for (int64_t j = 0, stop; j < n; j = stop) {
-      int64_t tile = (left + j) / call->tile_keys;
-      float sum = 0;
-      stop = smaller(n, (tile + 1) * call->tile_keys - left);
-      for (int64_t i = j; i < stop; i++) sum += space->values[i];
-      line[tile] += sum;
+    float *line = tiles + (begin + r) / call->tile_rows * columns_of(call);
+    weigh_row(call, space, batch, left, r, lse[r]);
+    if (call->bins) {
+      add_distances(call, space, line, batch, left, r);
+    } else {
+      if (r + 1 < queries && (begin + r + 1) % call->tile_rows) continue; /* the tile row goes on */
+      for (int64_t j = 0, stop; j < n; j = stop) {
+        int64_t tile = (left + j) / call->tile_keys;
+        stop = smaller(n, (tile + 1) * call->tile_keys - left);
+        line[tile] += sum_of(space->values, j, stop);
+      }
     }
     memset(space->values, 0, KEYS * sizeof(float));
   }
@@ -441,13 +479,13 @@ static void sum_tiles(const Call *call, const Space *space, int64_t piece) {
   int64_t row_band = larger(1, call->block / call->tile_rows) * call->tile_rows;
   int64_t key_band = larger(1, KEYS / call->tile_keys) * call->tile_keys;
   int64_t heads = call->mean ? 1 : call->heads, row_bands = ceiling(call->queries, row_band);
-  int64_t rows = ceiling(call->queries, call->tile_rows), columns = ceiling(call->keys, call->tile_keys);
+  int64_t rows = ceiling(call->queries, call->tile_rows);
   int64_t blocks = ceiling(call->queries, call->block);
   int64_t batch = piece / (heads * row_bands * ceiling(call->keys, key_band)), rest = piece / row_bands;
   int64_t column = batch * heads + rest % heads, first = piece % row_bands * row_band;
   int64_t from = rest / heads % ceiling(call->keys, key_band) * key_band;
   int64_t to = smaller(call->keys, from + key_band), last = smaller(call->queries, first + row_band);
-  float *tiles = call->tiles + column * rows * columns;
+  float *tiles = call->tiles + column * rows * columns_of(call);
   for (int64_t begin = first, end; begin < last; begin = end) {
     end = smaller(last, (begin / call->block + 1) * call->block);
     const int64_t *span = call->spans + 2 * (batch * blocks + begin / call->block);

@@ -50,7 +50,8 @@ class _Call(ctypes.Structure):
         )),
         *((name, _INT) for name in ("first_batch", "starts_batch")),
         *((name, _POINTER) for name in (*_COLUMNS, "tiles")),
-        *((name, _INT) for name in ("tile_rows", "tile_keys", "mean", "entropies")),
+        *((name, _INT) for name in ("tile_rows", "tile_keys", "mean", "entropies", "bins", "first_keys",
+        )),
         ("spans", _POINTER),
         *((name, _INT) for name in ("next", "failed")),
     )  # fmt: skip
