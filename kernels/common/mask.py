@@ -27,6 +27,12 @@ class Mask:
     last_keys: Tensor | None = None  # [B, keys]
 
     @property
+    def distance_bins(self) -> int:
+        """The bins that all distances |i − j| of the call take: 0, 1, 2 … 3, 4 … 7 and so on."""
+        first, last = self.query_offset, self.query_offset + self.queries - 1
+        return 1 + max(last, self.keys - 1 - first, 0).bit_length()
+
+    @property
     def is_plain(self) -> bool:
         """Whether nothing but causal order, or nothing at all, hides keys."""
         rules = (self.window, self.chunk, self.key_starts, self.key_lengths, self.segments)
@@ -166,6 +172,14 @@ class Mask:
             return query
         last = self.last_keys.to(query.device)[:, query.clamp(0, self.keys - 1)]
         return torch.where((query >= 0) & (query < self.keys), last, query)
+
+    def ranges(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the keys [first, stop) that each query sees, segments aside, [B or 1, Nq] int64.
+
+        A query that sees none has an empty range.
+        """
+        stop = self._stops(device)
+        return stop - self.counts(device), stop
 
     def counts(self, device: torch.device) -> Tensor:
         """Return the number of keys that each query sees, segments aside, [B or 1, Nq] int64."""

@@ -142,6 +142,53 @@ def at(q: Tensor, k: Tensor, lse: Tensor, keys: Tensor, score: Score, mask: Mask
     return result
 
 
+def by_distance(
+    q: Tensor, k: Tensor, lse: Tensor, first_keys: int, score: Score, mask: Mask
+) -> Tensor:
+    """Return Σ p_ij by the distance |i − j|, the first keys apart, [B, Hq, 1 + bins]."""
+    total = lse.new_zeros(*lse.shape[:2], 1 + mask.distance_bins, dtype=torch.float64)
+    starts = mask.starts(q.device)[:, None, None, None]
+    first_end = int(starts.max()) + first_keys if starts.numel() else 0
+    is_one_sided = mask.causal and mask.last_keys is None
+    for rows, cols, p in blocks(q, k, lse, "weight", score, mask):
+        if cols[0] < first_end:
+            key = torch.arange(*cols, device=p.device)
+            is_first = (key >= starts) & (key < starts + first_keys)  # [B or 1, 1, 1, cols]
+            total[..., 0] += torch.where(is_first, p, 0.0).sum((-1, -2))
+            p.masked_fill_(is_first, 0.0)
+        positions = rows[0] + mask.query_offset, rows[1] + mask.query_offset
+        for number, part in _distance_parts(p, positions, cols, is_one_sided):
+            total[..., 1 + number] += part
+    return total.to(_result_dtype(q))
+
+
+def _distance_parts(
+    p: Tensor, positions: tuple[int, int], cols: tuple[int, int], is_one_sided: bool
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield the sums of a block's weights in each bin of distances that it has: bin, [B, Hq].
+
+    positions: those of its queries (start, stop). A bin's keys are a band of the block: only the
+    columns that the band reaches are read. is_one_sided: weights on later keys are 0.
+    """
+    least, most = positions[0] - cols[1] + 1, positions[1] - 1 - cols[0]  # of i − j
+    nearest = max(0, least, -most)
+    farthest = max(most, 0 if is_one_sided else -least, nearest)
+    if nearest.bit_length() == farthest.bit_length():
+        yield farthest.bit_length(), p.sum((-1, -2))
+        return
+    gap = torch.arange(*positions, device=p.device)[:, None] - torch.arange(*cols, device=p.device)
+    for number in range(nearest.bit_length(), farthest.bit_length() + 1):
+        low, high = (1 << number) >> 1, (1 << number) - 1
+        bands = [(positions[0] - high, positions[1] - low, 1)]
+        if number and not is_one_sided:
+            bands.append((positions[0] + low, positions[1] + high, -1))
+        for start, stop, sign in bands:
+            inside = slice(max(0, start - cols[0]), max(0, min(stop, cols[1]) - cols[0]))
+            distance = sign * gap[:, inside]
+            is_in = (distance >= low) & (distance <= high)
+            yield number, torch.where(is_in, p[..., inside], 0.0).sum((-1, -2))
+
+
 def recent(q: Tensor, k: Tensor, lse: Tensor, last: int, score: Score, mask: Mask) -> Tensor:
     """Return Σ p_ij over the last `last` keys that each query sees, [B, Hq, Nq]."""
     result = torch.zeros_like(lse, dtype=_result_dtype(q))
