@@ -115,22 +115,31 @@ class ContextUse:
         """Return which heads need a window of more than `half` keys, [layer, head]."""
         return self.windows(share) > self.half
 
+    def caches(self, share: float) -> list[CacheBytes]:
+        """Return the bytes of each layer's cache; zeros where nothing is known of it."""
+        windows = self.windows(share)
+        return [
+            self._cache_of(i, windows[i][self.is_measured[i]]) for i in range(len(self.layers))
+        ]
+
     def cache(self, share: float) -> CacheBytes | None:
         """Return the bytes of a cache, whole and with windows; None where nothing is known of it.
 
-        It is an upper bound of what windows save on this prompt: a longer one may need more.
+        The difference is an upper bound of what windows save on this prompt.
         """
-        windows, full, windowed = self.windows(share), 0, 0
-        for layer, (heads, size) in enumerate(zip(self.cache_heads, self.cache_bytes, strict=True)):
-            own = windows[layer][self.is_measured[layer]]
-            if heads < 1 or size < 1 or not own.size:
-                continue
-            groups = np.array_split(own, int(heads))  # of query heads, one after the other
-            keys = np.array([group.max(initial=0) for group in groups])
-            limit = int(self.limits[layer])
-            full += int(heads) * limit * int(size)
-            windowed += int(np.minimum(keys + FIRST_KEYS, limit).sum()) * int(size)
-        return CacheBytes(full, windowed) if full else None
+        layers = self.caches(share)
+        full = sum(one.full for one in layers)
+        return CacheBytes(full, sum(one.windowed for one in layers)) if full else None
+
+    def _cache_of(self, layer: int, windows: Array) -> CacheBytes:
+        """Return the bytes of a layer's cache for the windows of its query heads."""
+        heads, size = int(self.cache_heads[layer]), int(self.cache_bytes[layer])
+        if heads < 1 or size < 1 or not windows.size:
+            return CacheBytes(0, 0)
+        groups = np.array_split(windows, heads)  # of query heads, one after the other
+        limit = int(self.limits[layer])
+        kept = sum(min(int(group.max(initial=0)) + FIRST_KEYS, limit) for group in groups)
+        return CacheBytes(heads * limit * size, kept * size)
 
     def _bin_of(self, share: float) -> Array:
         """Return the bin up to which the bins hold a share of the rest, [layer, head]."""

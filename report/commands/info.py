@@ -16,6 +16,7 @@ import click
 
 from attentropy.engine.errors import UsageError, install_command
 from attentropy.report.commands.arguments import run_arguments
+from attentropy.report.commands.context_facts import context_facts, context_lines
 from attentropy.report.commands.endings import STORE_ENDINGS
 from attentropy.report.commands.examples import examples
 from attentropy.report.commands.info_text import describe_lines, prediction_lines
@@ -91,7 +92,7 @@ def command(
     elif subject is not None and _is_store(subject):
         if tokens is not None:
             raise UsageError("--tokens applies to a model; a trace has its own token count")
-        facts = _store_facts(Path(subject), max_cells)
+        facts = _store_facts(Path(subject), max_cells, for_people=not as_json)
     else:
         import_libraries("describing a model", "torch", "transformers")
         from attentropy.engine.cost.predict import describe
@@ -157,8 +158,8 @@ def _cpu(threads: int) -> str:
     return f"cpu ({threads} thread{'s' * (threads != 1)})"
 
 
-def _store_facts(path: Path, max_cells: int | None) -> Facts:
-    """Return what a trace or a saved comparison contains."""
+def _store_facts(path: Path, max_cells: int | None, *, for_people: bool) -> Facts:
+    """Return what a trace or a saved comparison contains, to print or as JSON."""
     from attentropy.report.compare import stored
     from attentropy.report.compare.difference import Difference
 
@@ -178,6 +179,7 @@ def _store_facts(path: Path, max_cells: int | None) -> Facts:
         **answer_facts(trace),
         **source_counts(trace),
         **_perplexity_facts(trace),
+        **(context_lines(trace) if for_people else context_facts(trace)),
         "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},
         "variables": sorted(str(name) for name in dataset.data_vars),
         "model": trace.attrs.get("model"),
