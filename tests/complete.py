@@ -32,7 +32,13 @@ def complete(seed: int = 0, *, profile: bool = False) -> Trace:
     data = trace.dataset
     weights = data["window"].values.astype(np.float64)
     data = data.assign(
-        {**_attention(weights, random), **_maps(weights), **_context(weights), **_heads(random), **_lens(data, random)}
+        {
+            **_attention(weights, random),
+            **_maps(weights),
+            **_context(weights),
+            **_heads(random),
+            **_lens(data, random),
+        }
     )
     data = data.assign_coords(_coordinates())
     data = data.assign_coords(

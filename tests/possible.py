@@ -92,7 +92,8 @@ ENDS: dict[str, Callable[[At], Ends]] = {
 # Rows that add up to at most so much: the dimension, and the sum.
 SUMS = {
     "window": ("window_key", 1.0), "map": ("map_key", 1.0), "thumbnail": ("tile_k", 1.0),
-    "answer_attention": ("position", 1.0), "context_mass": ("context_bin", 1.0), "received": ("position", float(PROMPT)),
+    "answer_attention": ("position", 1.0), "context_mass": ("context_bin", 1.0),
+    "received": ("position", float(PROMPT)),
     "lens_top_logprobs": ("k", 1.0), "window_entropy": ("window_key", math.log(N)),
     **{f"window{i}": (f"window_key{i}", 1.0) for i in REQUESTED_WINDOWS},
 }  # fmt: skip

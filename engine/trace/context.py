@@ -82,7 +82,7 @@ class ContextUse:
     def half(self) -> int:
         """The largest power of two that is at most half the prompt, at least 1.
 
-        At least half of the queries see further, so a window of this size can be judged.
+        About half of the queries, or more, see further: so a window of this size can be judged.
         """
         return 1 << max(0, (self.tokens // 2).bit_length() - 1)
 
@@ -118,9 +118,7 @@ class ContextUse:
     def caches(self, share: float) -> list[CacheBytes]:
         """Return the bytes of each layer's cache; zeros where nothing is known of it."""
         windows = self.windows(share)
-        return [
-            self._cache_of(i, windows[i][self.is_measured[i]]) for i in range(len(self.layers))
-        ]
+        return [self._cache_of(i, windows[i][self.is_measured[i]]) for i in range(len(self.layers))]
 
     def cache(self, share: float) -> CacheBytes | None:
         """Return the bytes of a cache, whole and with windows; None where nothing is known of it.

@@ -101,9 +101,7 @@ def by_distance(
     block = tiles.choose_distance(tiles.architecture_of(q.device), padded_dim, q.dtype)
     padded_columns = triton.next_power_of_2(columns)
     programs = triton.cdiv(queries, block.queries)
-    out = torch.empty(
-        batch, heads, programs, padded_columns, dtype=torch.float32, device=q.device
-    )
+    out = torch.empty(batch, heads, programs, padded_columns, dtype=torch.float32, device=q.device)
     far = queries + k.shape[2] + abs(mask.query_offset)  # a window this wide hides nothing more
     is_scaled, exponent = gpu.fold_scale(score)
     of_queries, of_keys = _segments(mask) or (None, None)

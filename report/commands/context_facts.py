@@ -8,7 +8,7 @@ from attentropy.engine.trace.context import SHARES
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.content.context_tables import HeadWindow, head_windows
 from attentropy.report.content.context_words import BOUND, context_sentences, reach_words
-from attentropy.report.units import percent
+from attentropy.report.units import count, percent
 
 Facts = dict[str, Any]
 _HEADS = 8  # that people read
@@ -39,10 +39,11 @@ def context_lines(trace: Trace) -> Facts:
     use = trace.context_use()
     if use is None:
         return {}
+    result, *others = context_sentences(use)
     shown = head_windows(use)[:_HEADS]
     heads = {f"layer {one.layer} head {one.head}": _words(one) for one in shown}
-    sentences = " ".join([*context_sentences(use), BOUND, reach_words(use)])
-    return {"context": {"windows": sentences, **heads}}
+    about = {"heads": result, "cache": " ".join([*others, BOUND]), "means": reach_words(use)}
+    return {"context": about | heads}
 
 
 def _window(one: HeadWindow) -> Facts:
@@ -57,8 +58,8 @@ def _words(one: HeadWindow) -> str:
     near, far = one.windows
     sees = percent(one.beyond[0]) if one.beyond[0] else "none"
     return (
-        f"{near:,} tokens for {percent(SHARES[0])}, {far:,} for {percent(SHARES[1])}; {sees} of "
-        "the queries see further than the first"
+        f"{count(near, 'token')} hold {percent(SHARES[0])} ({sees} of the queries see further), "
+        f"{far:,} hold {percent(SHARES[1])}"
     )
 
 

@@ -48,8 +48,8 @@ def opening_charts(
 ) -> dict[str, ChartsByWidth]:
     """Return the charts by name and width: "figure", and those that the trace has values for.
 
-    The others are "bars" of the details, "map" or "window", "spread", "context", the grids of all heads
-    ("grid" on the first screen, "roster" in their section), and where the text is long its
+    The others are "bars" of the details, "map" or "window", "spread", "context", the grids of all
+    heads ("grid" on the first screen, "roster" in their section), and where the text is long its
     "minimap" and "lines". `opened` is the view that the figure opens with, on the scale that it
     opens with, `hidden` the word whose columns of hidden sources it has.
     """

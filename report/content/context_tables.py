@@ -19,7 +19,8 @@ class HeadWindow:
     """The windows of one head at 95 % and 99 %, and the share of queries that see beyond each.
 
     `entry` is the index of its layer, `first_keys` the share of its attention that goes to the
-    first four tokens.
+    first four tokens, `far_mass` that which goes further than half the prompt (`ContextUse.half`);
+    `limit`: the keys that its layer lets a query see.
     """
 
     entry: int
@@ -28,23 +29,25 @@ class HeadWindow:
     windows: tuple[int, int]
     beyond: tuple[float, float]
     first_keys: float
+    far_mass: float
     limit: int
 
 
 def head_windows(use: ContextUse) -> list[HeadWindow]:
-    """Return the windows of all measured heads, the largest first, then by layer and head."""
+    """Return the windows of all measured heads, the largest first; equal ones by `far_mass`."""
     windows = [use.windows(share) for share in SHARES]
     beyond = [use.beyond(share) for share in SHARES]
+    far = use.mass[..., use.bins >= use.half].sum(-1)
     rows = [
         HeadWindow(
             int(entry), int(use.layers[entry]), int(head),
             (int(windows[0][entry, head]), int(windows[1][entry, head])),
             (float(beyond[0][entry, head]), float(beyond[1][entry, head])),
-            float(use.mass[entry, head, 0]), int(use.limits[entry]),
+            float(use.mass[entry, head, 0]), float(far[entry, head]), int(use.limits[entry]),
         )
         for entry, head in np.argwhere(use.is_measured)
     ]  # fmt: skip
-    return sorted(rows, key=lambda row: tuple(-size for size in row.windows))
+    return sorted(rows, key=lambda row: (*(-size for size in row.windows), -row.far_mass))
 
 
 def context_tables(use: ContextUse, rows: Sequence[str]) -> dict[str, ChartTable]:
@@ -57,17 +60,20 @@ def _of_heads(use: ContextUse, rows: Sequence[str]) -> ChartTable:
     title = f"Windows of the {count(len(heads), 'head')}, the largest first"
     if len(heads) > _HEADS:
         title = f"The {_HEADS} heads (of {len(heads):,}) with the largest windows"
-    columns = [Column("head", number=False), Column("attention to the first four tokens")]
+    columns = [Column("head", number=False)]
     for share in SHARES:
         group = f"{percent(share)} of the rest"
-        columns += [
-            Column("window (tokens)", group=group), Column("queries that see further", group=group)
-        ]  # fmt: skip
-    cells = [
-        [f"layer {rows[head.entry]} head {head.head}", percent(head.first_keys), *_pairs(head)]
-        for head in heads[:_HEADS]
+        columns += [Column(name, group=group) for name in ("window (tokens)", "queries beyond")]
+    columns += [
+        Column(name, group="share of attention")
+        for name in ("first four tokens", f"{use.half:,} or more back")
     ]
-    return ChartTable("table-context", title, columns, cells, marked=0)
+    cells = [
+        [f"L{rows[one.entry]}H{one.head}", *_pairs(one), percent(one.first_keys),
+         percent(one.far_mass)]
+        for one in heads[:_HEADS]
+    ]  # fmt: skip
+    return ChartTable("table-context", title, columns, cells)
 
 
 def _pairs(head: HeadWindow) -> Iterator[Cell]:
@@ -78,10 +84,12 @@ def _pairs(head: HeadWindow) -> Iterator[Cell]:
 
 
 def _of_layers(use: ContextUse, rows: Sequence[str]) -> ChartTable:
+    names = ("keys that a query sees", f"heads over {use.half:,}", "key/value heads")
     columns = [
-        Column("layer", number=False), Column("keys that a query sees"), Column("far heads"),
-        Column("key/value heads"), Column("whole", group="KV cache"),
-    ]  # fmt: skip
+        Column("layer", number=False),
+        *map(Column, names),
+        Column("whole", group="KV cache"),
+    ]
     columns += [Column(f"windows for {percent(share)}", group="KV cache") for share in SHARES]
     far = use.is_far()
     caches = [use.caches(share) for share in SHARES]

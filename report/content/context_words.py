@@ -12,8 +12,8 @@ from attentropy.report.figures.context_chart import lines_sentence
 from attentropy.report.units import count, format_bytes, join_words, percent
 
 BOUND = (
-    "It is an upper bound of what windows could save on this prompt, and no promise: a mean hides "
-    "the queries that need more, and what the model would lose with the rest was not tested."
+    "The saving is an upper bound, from this prompt alone, and no promise: a mean hides the "
+    "queries that need more, and what the model would lose with the rest was not tested."
 )
 
 
@@ -48,11 +48,11 @@ def far_heads(use: ContextUse) -> str:
     """Return how many heads need more than half the prompt, without a full stop."""
     far = int(use.is_far().sum())
     number = "none" if not far else f"{far:,}"
-    need = "needs" if far == 1 else "need"
+    need, they_attend = ("needs", "it attends") if far == 1 else ("need", "they attend")
     return (
         f"{number.capitalize()} of {count(use.heads, 'head')} {need} a window of more than "
-        f"{count(use.half, 'token')} to hold {percent(SHARES[0])} of what they attend to besides "
-        "the first four tokens"
+        f"{count(use.half, 'token')} to hold {percent(SHARES[0])} of what {they_attend} to "
+        "besides the first four tokens"
     )
 
 

@@ -123,8 +123,9 @@ class Report:
     lens can be read, `rehearsals` what a tooltip says of the answer's tokens, by position and
     layer. `findings` are all of them, `highlights` those of the first screen, `absent` those that
     were looked for and not found; the others stand in `sections`. `charts` are by name what the
-    page opens with. `context` says how far back heads attend, `sources` what the answer rests on, None where that was not tested, and
-    `hidden_words` has the figure's columns of hidden sources by word. `values` are the one part
+    page opens with. `context` says how far back heads attend and `sources` what the answer rests
+    on, each None where that was not measured; `hidden_words` has the figure's columns of hidden
+    sources by word. `values` are the one part
     that is not read yet: which of them a page holds depends on the bytes that all the rest leaves.
     """
 

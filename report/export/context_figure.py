@@ -35,7 +35,8 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
     title = "How far back the heads attend"
     sentences = (*context_sentences(use), BOUND, reach_words(use), lines_sentence(use))
     columns = (*_COLUMNS, *(f"distance {start} or more" for start in use.bins[1:]))
-    return FigurePlan(draw, title, make_caption(trace, title, *sentences), CsvTable(columns, _lines(use)))
+    caption = make_caption(trace, title, *sentences)
+    return FigurePlan(draw, title, caption, CsvTable(columns, _lines(use)))
 
 
 def _lines(use: ContextUse) -> Iterator[Line]:

@@ -7,7 +7,7 @@ those at even steps of the order by window.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import altair as alt
 import numpy as np
@@ -45,6 +45,7 @@ _MOST_LINES = 256
 _COLOURS = "weight"
 _HEIGHT = 230
 _LEGEND = 12
+_FIRST = -2  # where the first keys stand, apart from bin 0
 _STEPS = 64  # of the legend
 
 
@@ -53,14 +54,15 @@ def context_chart(use: ContextUse, labels: Sequence[str], width: int) -> VegaLit
     is_wide = width >= _SIDE_BY_SIDE
     side = (width - 330) // 3 if is_wide else width - 90
     chosen = _chosen(use)
-    bins = list(range(len(use.bins)))
+    distances = {_FIRST: "first 4", **{b: _tokens(int(s)) for b, s in enumerate(use.bins[1:])}}
+    sizes = {b: _tokens(1 << b) for b in range(len(use.bins) - 1)}
     masses = _panel(
-        "masses", "share of attention", "distance to the key (tokens)", bins, _distances(use.bins),
-        side, float(np.nanmax(use.mass)),
+        "masses", "share of attention", "distance to the key (tokens)", distances, side,
+        float(np.nanmax(use.mass)),
     )  # fmt: skip
     held = _panel(
-        "held", "share of attention besides the first four", "window (tokens)", bins[1:],
-        [_tokens(1 << b) for b in range(len(bins) - 1)], side, 1.0, SHARES[0],
+        "held", "share of attention besides the first four", "window (tokens)", sizes, side, 1.0,
+        SHARES[0],
     )  # fmt: skip
     views = {
         "hconcat" if is_wide else "vconcat": [masses, held, _grid(use, side)],
@@ -69,11 +71,15 @@ def context_chart(use: ContextUse, labels: Sequence[str], width: int) -> VegaLit
     mass, windows = use.mass[..., 1:].astype(np.float64), use.windows(SHARES[0])
     rest = mass.sum(-1, keepdims=True)
     shares = np.cumsum(mass, -1) / np.where(rest > 0, rest, np.nan)
+    first = use.mass[..., :1]
     return specification(
         views, {"heads": windows.shape[1], "rowcount": len(windows), **LIGHT},
         {
-            "masses": _lines(use, chosen, use.mass), "heldmedian": _median(use, shares, 1),
-            "held": _lines(use, chosen, shares, 1), "massesmedian": _median(use, use.mass),
+            "masses": _lines(use, chosen, mass), "massesmedian": _median(use, mass),
+            "massesfirst": _lines(use, chosen, first, _FIRST),
+            "massesfirstmedian": _median(use, first, _FIRST),
+            "held": _lines(use, chosen, shares), "heldmedian": _median(use, shares),
+            "heldfirst": [], "heldfirstmedian": [],
             "one": [{"o": 1}], **_cells(use, windows, labels, side),
         },
         {"left": 8, "right": 34, "top": 16, "bottom": 4},
@@ -109,16 +115,12 @@ def _lines(
     """Return the points of the heads' lines, up to the bin that the layer lets a query see."""
     rows: Rows = []
     for number, (i, h, is_far) in enumerate(chosen):
-        last = _last_bin(use, i) + 1
+        bins = 1 + min(len(use.bins) - 2, int(use.limits[i] - 1).bit_length())
         rows += [
             {"head": number, "x": first + b, "y": float(y), "far": is_far}
-            for b, y in enumerate(values[i, h, : last + 1 - first]) if math.isfinite(y)
+            for b, y in enumerate(values[i, h, :bins]) if math.isfinite(y)
         ]  # fmt: skip
     return rows
-
-
-def _last_bin(use: ContextUse, entry: int) -> int:
-    return min(len(use.bins) - 2, int(use.limits[entry] - 1).bit_length())
 
 
 def _median(use: ContextUse, values: np.ndarray, first: int = 0) -> Rows:
@@ -127,25 +129,26 @@ def _median(use: ContextUse, values: np.ndarray, first: int = 0) -> Rows:
     return [{"x": first + b, "y": y} for b, y in enumerate(middle)]
 
 
-def _distances(bins: np.ndarray) -> list[str]:
-    return ["first 4", *(_tokens(int(start)) for start in bins[1:])]
-
-
 def _tokens(number: int) -> str:
     return f"{number // 1024}k" if number >= 1024 else str(number)
 
 
 def _panel(
-    name: str, title: str, below: str, bins: Sequence[int], labels: Sequence[str], side: int,
-    top: float, line: float | None = None,
+    name: str, title: str, below: str, labels: Mapping[int, str], side: int, top: float,
+    line: float | None = None,
 ) -> VegaLite:  # fmt: skip
-    """Return the panel of the heads' lines `name` over the bins, and of their median."""
+    """Return the panel of the heads' lines `name` over the bins `labels`, and of their median.
+
+    What stands apart from the lines, the first keys, is a tick for each head.
+    """
     style = axis_style(labelFontSize=11)
+    step = max(1, -(-len(labels) * 30 // side))  # a label takes some 30 pixels
+    shown = {b: text for b, text in labels.items() if b < 0 or b % step == 0}
     x = alt.X(
-        "x:Q", scale=alt.Scale(domain=[bins[0], bins[-1]], nice=False, padding=6),
+        "x:Q", scale=alt.Scale(domain=[min(labels), max(labels)], nice=False, padding=8),
         axis=alt.Axis(
-            title=below, grid=False, values=list(bins), labelOverlap="greedy", labelFlush=False,
-            labelExpr=f"{list(labels)!r}[datum.value - {bins[0]}]", **style,
+            title=below, grid=False, values=list(shown), labelExpr=f"{_texts(shown)}[datum.value]",
+            labelFlush=False, labelOverlap=False, **style,
         ),
     )  # fmt: skip
     scale = alt.Scale(domain=[0, top], nice=top < 1, zero=True)
@@ -153,20 +156,28 @@ def _panel(
         "y:Q", scale=scale,
         axis=alt.Axis(title=title, tickCount=5, labelExpr=PERCENT_LABEL, **style),
     )  # fmt: skip
-    base = dataset(name)
-    marks = [
-        base.transform_filter(f"{'' if is_far else '!'}datum.far")
-        .mark_line(color=colour, strokeWidth=1, opacity=0.3)
-        .encode(x=x, y=y, detail="head:N")
-        for is_far, colour in ((False, BLUE), (True, ORANGE))
-    ]
+    marks = []
+    for is_far, colour in ((False, BLUE), (True, ORANGE)):
+        own = f"{'' if is_far else '!'}datum.far"
+        base, apart = (dataset(n).transform_filter(own) for n in (name, f"{name}first"))
+        lines = base.mark_line(color=colour, strokeWidth=1, opacity=0.3)
+        ticks = apart.mark_tick(color=colour, orient="horizontal", size=14, opacity=0.35)
+        marks += [lines.encode(x=x, y=y, detail="head:N"), ticks.encode(x=x, y=y)]
     if line is not None:
         limit = dataset("one").mark_rule(color=MUTED, strokeDash=[4, 3], strokeWidth=1)
         marks.append(limit.encode(y=alt.YDatum(line, scale=scale)))
-    marks.append(
-        dataset(f"{name}median").mark_line(color=INK, strokeWidth=2.2).encode(x=x, y=y)
+    median = dataset(f"{name}median").mark_line(color=INK, strokeWidth=2.2)
+    first = dataset(f"{name}firstmedian").mark_tick(
+        color=INK, orient="horizontal", size=18, thickness=2.4
     )
-    return layer(*marks, width=side, height=_HEIGHT)
+    return layer(
+        *marks, median.encode(x=x, y=y), first.encode(x=x, y=y), width=side, height=_HEIGHT
+    )
+
+
+def _texts(labels: Mapping[int, str]) -> str:
+    """Return labels as an expression's object."""
+    return "{" + ", ".join(f"'{at}': '{text}'" for at, text in labels.items()) + "}"
 
 
 def _grid(use: ContextUse, side: int) -> VegaLite:
@@ -205,7 +216,8 @@ def _cells(
     values = np.where(windows > 0, np.log2(np.maximum(windows, 1)), np.nan)
     image = data_uri(png(colors(values[::-1], 0, top, _COLOURS)))
     step, across = max(1, -(-layers // 12)), max(1, -(-heads // max(4, side // 26)))
-    marks = range(0, int(top) + 1, max(1, -(-int(top) // 6)))
+    marks = [b for b in range(0, int(top) + 1, max(1, -(-int(top) // 6))) if b < top - 0.6]
+    ticks = [{"y": b / top, "text": _tokens(1 << b)} for b in marks]
     return {
         "cells": [{"x0": 0, "x1": heads, "y0": 0, "y1": layers, "url": image}],
         "rowlabels": [{"at": i + 0.5, "text": labels[i]} for i in range(0, layers, step)],
@@ -214,5 +226,5 @@ def _cells(
         "headtitle": [{"text": "head"}],
         "gridtitle": [{"text": f"window for {percent(SHARES[0])} (tokens)"}],
         "legend": ramp_rows(ramp(_COLOURS, _STEPS)),
-        "ticks": [{"y": b / top, "text": _tokens(1 << b)} for b in marks],
+        "ticks": [*ticks, {"y": 1, "text": f"{int(use.limits.max()):,}"}],
     }

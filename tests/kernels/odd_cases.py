@@ -255,7 +255,9 @@ def check_sweep(impl, q, k, v, arguments):
             lost = got.isnan() & true.isfinite()  # 0 · (−inf), of a score of −inf alone
             assert not (lost.any() and not _has_low(q, k, arguments))
             got, true = got.masked_fill(lost, 0.0), true.masked_fill(lost, 0.0)
-        assert_close(got, true, bound * max(1, queries if name in ("received", "by distance") else 1), name)
+        assert_close(
+            got, true, bound * max(1, queries if name in ("received", "by distance") else 1), name
+        )
 
 
 def _has_low(q, k, arguments):

@@ -111,7 +111,12 @@ def _check_sizes(dataset: xr.Dataset, trace: str) -> None:
 def _is_in_range(name: str, values: Array) -> bool:
     """Return whether the values of an integer coordinate are ones that its kind can have."""
     is_byte_offset = name.startswith("byte")
-    may_be_none = "head" in name or name.endswith("_ids") or is_byte_offset or name in ("message", "context_bin")
+    may_be_none = (
+        "head" in name
+        or name.endswith("_ids")
+        or is_byte_offset
+        or name in ("message", "context_bin")
+    )
     low = -1 if may_be_none else 0
     return bool(values.min() >= low and (values.max() <= _MAX_INTEGER or is_byte_offset))
 

@@ -4,39 +4,8 @@ import numpy as np
 import pytest
 
 from attentropy.engine.trace.context import CacheBytes, bin_starts, context_use
-from attentropy.engine.trace.dataset import Trace
+from contexts import TOKENS, at_bins, with_context
 from traces import synthetic
-
-TOKENS = 41  # bins from 0, 1, 2, 4, 8, 16 and 32 on
-
-
-def _trace(mass, *, visible=None, heads=2, size=64):
-    """Return a trace of these shares [layer, head, bin] and limits [layer]."""
-    mass = np.asarray(mass, np.float32)
-    layers, count, _ = mass.shape
-    tokens = [f" t{i}" for i in range(TOKENS)]
-    trace = synthetic(tokens, ["content"] * TOKENS, layers=layers, heads=count)
-    keys = np.minimum(np.arange(TOKENS) + 1, np.asarray(visible or [TOKENS] * layers)[:, None])
-    reach = [(np.maximum(0, keys - 4) > start).mean(1) for start in bin_starts(TOKENS)]
-    data = trace.dataset.assign(
-        visible=(("layer", "query"), keys.astype(np.int32)),
-        context_mass=(("layer", "context_head", "context_bin"), mass),
-        context_reach=(("layer", "context_bin"), np.stack(reach, 1).astype(np.float32)),
-        cache_heads=(("layer",), np.full(layers, heads, np.int32)),
-        cache_bytes=(("layer",), np.full(layers, size, np.int32)),
-    )
-    bins = bin_starts(TOKENS).astype(np.int32)
-    return Trace(
-        data.assign_coords(
-            context_bin=("context_bin", bins),
-            context_head=("context_head", np.arange(count, dtype=np.int32)),
-        )
-    )
-
-
-def _at(bin_shares):
-    """Return the shares of one head: {column: share}, column 0 being the first four keys."""
-    return [bin_shares.get(column, 0.0) for column in range(len(bin_starts(TOKENS)))]
 
 
 @pytest.mark.parametrize(
@@ -51,11 +20,11 @@ def test_bins_reach_the_farthest_token(tokens, starts):
 
 
 def test_a_window_is_the_smallest_power_of_two_that_holds_the_share():
-    use = context_use(_trace([[
-        _at({1: 1.0}),  # on itself
-        _at({0: 0.9, 3: 0.096, 5: 0.004}),  # 96 % of the rest is at most 3 away
-        _at({2: 0.5, 7: 0.5}),  # the last bin
-        _at({0: 1.0}),  # nothing but the first keys
+    use = context_use(with_context([[
+        at_bins({1: 1.0}),  # on itself
+        at_bins({0: 0.9, 3: 0.096, 5: 0.004}),  # 96 % of the rest is at most 3 away
+        at_bins({2: 0.5, 7: 0.5}),  # the last bin
+        at_bins({0: 1.0}),  # nothing but the first keys
     ]]))  # fmt: skip
     assert use.windows(0.95).tolist() == [[1, 4, TOKENS, 1]]
     assert use.windows(0.99).tolist() == [[1, 16, TOKENS, 1]]
@@ -68,16 +37,16 @@ def test_a_window_is_the_smallest_power_of_two_that_holds_the_share():
 
 
 def test_a_cache_keeps_the_largest_window_of_the_heads_that_share_it():
-    near, middle, far = _at({1: 1.0}), _at({4: 1.0}), _at({7: 1.0})
-    use = context_use(_trace([[near, middle, near, near], [near, near, near, far]]))
+    near, middle, far = at_bins({1: 1.0}), at_bins({4: 1.0}), at_bins({7: 1.0})
+    use = context_use(with_context([[near, middle, near, near], [near, near, near, far]]))
     row = TOKENS * 64
     kept = (8 + 4) + (1 + 4) + (1 + 4) + TOKENS
     assert use.cache(0.95) == CacheBytes(4 * row, kept * 64)
 
 
 def test_a_layer_with_a_sliding_window_has_it_as_its_limit():
-    far = _at({5: 1.0})
-    use = context_use(_trace([[far, far], [far, far]], visible=[10, TOKENS]))
+    far = at_bins({5: 1.0})
+    use = context_use(with_context([[far, far], [far, far]], visible=[10, TOKENS]))
     assert use.limits.tolist() == [10, TOKENS]
     assert use.windows(0.95).tolist() == [[10, 10], [16, 16]]
     assert use.cache(0.95) == CacheBytes((20 + 2 * TOKENS) * 64, (20 + 40) * 64)
@@ -85,16 +54,16 @@ def test_a_layer_with_a_sliding_window_has_it_as_its_limit():
 
 def test_heads_without_values_are_not_measured():
     nothing = [np.nan] * len(bin_starts(TOKENS))
-    use = context_use(_trace([[_at({1: 1.0}), nothing], [nothing, nothing]]))
+    use = context_use(with_context([[at_bins({1: 1.0}), nothing], [nothing, nothing]]))
     assert use.heads == 1
     assert use.windows(0.95).tolist() == [[1, 0], [0, 0]]
     assert np.isnan(use.beyond(0.95)[1]).all()
-    assert context_use(_trace([[nothing, nothing]])) is None
-    assert _trace([[nothing, nothing]], heads=-1).context_use() is None
+    assert context_use(with_context([[nothing, nothing]])) is None
+    assert with_context([[nothing, nothing]], heads=-1).context_use() is None
 
 
 def test_a_cache_of_unknown_size_is_not_measured():
-    assert context_use(_trace([[_at({1: 1.0})] * 2], heads=-1)).cache(0.95) is None
+    assert context_use(with_context([[at_bins({1: 1.0})] * 2], heads=-1)).cache(0.95) is None
 
 
 def test_an_earlier_trace_has_no_context():

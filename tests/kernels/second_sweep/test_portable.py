@@ -1,8 +1,8 @@
 """The portable second sweep agrees with sums over the weights in memory, in float64."""
 
+import oracle
 import torch
 
-import oracle
 from attentropy import (
     attention,
     attention_at,
