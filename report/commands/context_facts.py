@@ -7,7 +7,7 @@ from typing import Any
 from attentropy.engine.trace.context import SHARES
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.content.context_tables import HeadWindow, head_windows
-from attentropy.report.content.context_words import BOUND, context_sentences, reach_words
+from attentropy.report.findings.context import BOUND, context_sentences, reach_words
 from attentropy.report.units import count, percent
 
 Facts = dict[str, Any]

@@ -7,6 +7,7 @@ import math
 import platform
 import shlex
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -163,11 +164,12 @@ def _store_facts(path: Path, max_cells: int | None, *, for_people: bool) -> Fact
     from attentropy.report.compare import stored
     from attentropy.report.compare.difference import Difference
 
+    context = context_lines if for_people else context_facts
     partial = path.name.endswith(".partial")
     trace = stored.open(path, partial=partial, max_cells=max_cells)
     size = format_bytes(size_of(path))
     if isinstance(trace, Difference):
-        return _comparison_facts(path.name, size, trace)
+        return _comparison_facts(path.name, size, trace, context)
     dataset = trace.dataset
     return {
         "trace": path.name,
@@ -179,7 +181,7 @@ def _store_facts(path: Path, max_cells: int | None, *, for_people: bool) -> Fact
         **answer_facts(trace),
         **source_counts(trace),
         **_perplexity_facts(trace),
-        **(context_lines(trace) if for_people else context_facts(trace)),
+        **context(trace),
         "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},
         "variables": sorted(str(name) for name in dataset.data_vars),
         "model": trace.attrs.get("model"),
@@ -212,8 +214,13 @@ def _unit_counts(trace: Trace) -> Facts:
     return counts
 
 
-def _comparison_facts(name: str, size: str, difference: Difference) -> Facts:
-    """Return of which two traces a comparison is, and what it contains."""
+def _comparison_facts(
+    name: str, size: str, difference: Difference, context: Callable[[Trace], Facts]
+) -> Facts:
+    """Return of which two traces a comparison is, and what it contains.
+
+    context: returns the facts on how far back the heads of a trace attend.
+    """
     sides = zip(("A", "B"), difference.names, difference.traces, strict=True)
     return {
         "comparison": name,
@@ -223,6 +230,7 @@ def _comparison_facts(name: str, size: str, difference: Difference) -> Facts:
                 "name": own,
                 "tokens": trace.prompt_tokens,
                 **answer_facts(trace),
+                **context(trace),
                 "model": trace.attrs.get("model"),
                 "versions": trace.attrs.get("versions"),
                 "notes": trace.attrs.get("notes"),

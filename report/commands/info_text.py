@@ -16,7 +16,7 @@ _STAGES = {
     "load": "loading the model",
     "check": "checking the model",
     "read_the_prompt": "processing the prompt",
-    "sweep_again": "attention map, received attention, thumbnails, rows without sink keys, context",
+    "sweep_again": "further sweeps: map, thumbnails, received attention, sink keys, distances",
     "answer": "generating the answer",
     "read_the_lens": "logit lens",
     "token_logprobs": "log-probabilities of the tokens",

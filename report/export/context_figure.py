@@ -8,12 +8,12 @@ from attentropy.engine.errors import AttentropyError
 from attentropy.engine.trace.context import ContextUse
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.content.context_tables import head_windows
-from attentropy.report.content.context_words import BOUND, context_sentences, reach_words
 from attentropy.report.export.choices import ExportChoices
 from attentropy.report.export.csv_table import CsvTable, Line
 from attentropy.report.export.figure_plan import FigurePlan, make_caption
 from attentropy.report.figures.context_chart import context_chart, lines_sentence
 from attentropy.report.figures.specification import VegaLite
+from attentropy.report.findings.context import BOUND, context_sentences, reach_words
 
 _COLUMNS = (
     "layer", "head", "window for 95 % (tokens)", "queries that see further (95 %)",

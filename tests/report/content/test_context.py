@@ -11,8 +11,8 @@ from attentropy.engine.errors import AttentropyError
 from attentropy.report.cli import main
 from attentropy.report.commands.context_facts import context_facts, context_lines
 from attentropy.report.content.context_tables import context_tables, head_windows
-from attentropy.report.content.context_words import context_sentences, reach_words
 from attentropy.report.figures.context_chart import context_chart, lines_sentence
+from attentropy.report.findings.context import context_sentences, reach_words
 from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
 from contexts import FAR, NEAR, with_context
