@@ -136,14 +136,14 @@ class ContextUse:
             return CacheBytes(0, 0)
         groups = np.array_split(windows, heads)  # of query heads, one after the other
         limit = int(self.limits[layer])
-        kept = sum(min(int(group.max(initial=0)) + FIRST_KEYS, limit) for group in groups)
-        return CacheBytes(heads * limit * size, kept * size)
+        keys = sum(min(int(group.max(initial=0)) + FIRST_KEYS, limit) for group in groups)
+        return CacheBytes(heads * limit * size, keys * size)
 
     def _bin_of(self, share: float) -> Array:
         """Return the bin up to which the bins hold a share of the rest, [layer, head]."""
-        held = np.cumsum(np.nan_to_num(self.mass[..., 1:]).astype(np.float64), -1)
-        is_held = held >= share * held[..., -1:] - _ROUNDING
-        return np.asarray(is_held.argmax(-1))
+        sums = np.cumsum(np.nan_to_num(self.mass[..., 1:]).astype(np.float64), -1)
+        is_enough = sums >= share * sums[..., -1:] - _ROUNDING
+        return np.asarray(is_enough.argmax(-1))
 
 
 class ContextTrace(Readable, Protocol):

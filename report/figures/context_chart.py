@@ -41,7 +41,7 @@ from attentropy.report.units import percent
 
 WIDE, NARROW = 1010, 330  # pixels of the whole chart
 _SIDE_BY_SIDE = 640  # pixels from which on the panels stand side by side
-_MOST_LINES = 256
+_MOST_LINES = 300
 _COLOURS = "weight"
 _HEIGHT = 230
 _LEGEND = 12
@@ -53,19 +53,19 @@ def context_chart(use: ContextUse, labels: Sequence[str], width: int) -> VegaLit
     """Return the chart for `width` pixels; `labels` are the names of the layers."""
     is_wide = width >= _SIDE_BY_SIDE
     side = (width - 330) // 3 if is_wide else width - 90
-    chosen = _chosen(use)
+    heads = _heads_with_lines(use)
     distances = {_FIRST: "first 4", **{b: _tokens(int(s)) for b, s in enumerate(use.bins[1:])}}
     sizes = {b: _tokens(1 << b) for b in range(len(use.bins) - 1)}
     masses = _panel(
         "masses", "share of attention", "distance to the key (tokens)", distances, side,
         float(np.nanmax(use.mass)),
     )  # fmt: skip
-    held = _panel(
+    shares_of_windows = _panel(
         "held", "share of attention besides the first four", "window (tokens)", sizes, side, 1.0,
         SHARES[0],
     )  # fmt: skip
     views = {
-        "hconcat" if is_wide else "vconcat": [masses, held, _grid(use, side)],
+        "hconcat" if is_wide else "vconcat": [masses, shares_of_windows, _grid(use, side)],
         "spacing": 34 if is_wide else 26,
     }
     mass, windows = use.mass[..., 1:].astype(np.float64), use.windows(SHARES[0])
@@ -75,10 +75,10 @@ def context_chart(use: ContextUse, labels: Sequence[str], width: int) -> VegaLit
     return specification(
         views, {"heads": windows.shape[1], "rowcount": len(windows), **LIGHT},
         {
-            "masses": _lines(use, chosen, mass), "massesmedian": _median(use, mass),
-            "massesfirst": _lines(use, chosen, first, _FIRST),
+            "masses": _lines(use, heads, mass), "massesmedian": _median(use, mass),
+            "massesfirst": _lines(use, heads, first, _FIRST),
             "massesfirstmedian": _median(use, first, _FIRST),
-            "held": _lines(use, chosen, shares), "heldmedian": _median(use, shares),
+            "held": _lines(use, heads, shares), "heldmedian": _median(use, shares),
             "heldfirst": [], "heldfirstmedian": [],
             "one": [{"o": 1}], **_cells(use, windows, labels, side),
         },
@@ -99,7 +99,7 @@ def lines_sentence(use: ContextUse) -> str:
     )
 
 
-def _chosen(use: ContextUse) -> list[tuple[int, int, bool]]:
+def _heads_with_lines(use: ContextUse) -> list[tuple[int, int, bool]]:
     """Return the heads that have a line: layer, head, and whether the head is far."""
     places = np.argwhere(use.is_measured)
     windows, far = use.windows(SHARES[0]), use.is_far()
@@ -110,11 +110,11 @@ def _chosen(use: ContextUse) -> list[tuple[int, int, bool]]:
 
 
 def _lines(
-    use: ContextUse, chosen: Sequence[tuple[int, int, bool]], values: np.ndarray, first: int = 0
+    use: ContextUse, heads: Sequence[tuple[int, int, bool]], values: np.ndarray, first: int = 0
 ) -> Rows:
     """Return the points of the heads' lines, up to the bin that the layer lets a query see."""
     rows: Rows = []
-    for number, (i, h, is_far) in enumerate(chosen):
+    for number, (i, h, is_far) in enumerate(heads):
         bins = 1 + min(len(use.bins) - 2, int(use.limits[i] - 1).bit_length())
         rows += [
             {"head": number, "x": first + b, "y": float(y), "far": is_far}
@@ -159,9 +159,9 @@ def _panel(
     marks = []
     for is_far, colour in ((False, BLUE), (True, ORANGE)):
         own = f"{'' if is_far else '!'}datum.far"
-        base, apart = (dataset(n).transform_filter(own) for n in (name, f"{name}first"))
+        base, firsts = (dataset(n).transform_filter(own) for n in (name, f"{name}first"))
         lines = base.mark_line(color=colour, strokeWidth=1, opacity=0.3)
-        ticks = apart.mark_tick(color=colour, orient="horizontal", size=14, opacity=0.35)
+        ticks = firsts.mark_tick(color=colour, orient="horizontal", size=14, opacity=0.35)
         marks += [lines.encode(x=x, y=y, detail="head:N"), ticks.encode(x=x, y=y)]
     if line is not None:
         limit = dataset("one").mark_rule(color=MUTED, strokeDash=[4, 3], strokeWidth=1)

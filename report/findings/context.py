@@ -60,12 +60,12 @@ def _cache(use: ContextUse) -> str:
     caches = [use.cache(share) for share in SHARES]
     if caches[0] is None or caches[1] is None:
         return ""
-    full, held = caches[0].full, caches[0].windowed
-    saves = percent(1 - held / full) if held < full else "nothing"
+    whole, windowed = caches[0].full, caches[0].windowed
+    saves = percent(1 - windowed / whole) if windowed < whole else "nothing"
     return (
         f"A KV cache with such a window for each key/value head, and the first {_number()} tokens, "
-        f"would take {format_bytes(held)} instead of {format_bytes(full)} at this length (it saves "
-        f"{saves}); for {percent(SHARES[1])}, {format_bytes(caches[1].windowed)}"
+        f"would take {format_bytes(windowed)} instead of {format_bytes(whole)} at this length (it "
+        f"saves {saves}); for {percent(SHARES[1])}, {format_bytes(caches[1].windowed)}"
     )
 
 

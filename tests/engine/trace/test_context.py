@@ -40,8 +40,8 @@ def test_a_cache_keeps_the_largest_window_of_the_heads_that_share_it():
     near, middle, far = at_bins({1: 1.0}), at_bins({4: 1.0}), at_bins({7: 1.0})
     use = context_use(with_context([[near, middle, near, near], [near, near, near, far]]))
     row = TOKENS * 64
-    kept = (8 + 4) + (1 + 4) + (1 + 4) + TOKENS
-    assert use.cache(0.95) == CacheBytes(4 * row, kept * 64)
+    keys = (8 + 4) + (1 + 4) + (1 + 4) + TOKENS
+    assert use.cache(0.95) == CacheBytes(4 * row, keys * 64)
 
 
 def test_a_layer_with_a_sliding_window_has_it_as_its_limit():
