@@ -94,7 +94,7 @@ def _of_layers(use: ContextUse, rows: Sequence[str]) -> ChartTable:
     far = use.is_far()
     caches = [use.caches(share) for share in SHARES]
     cells: list[list[Cell]] = []
-    for i in np.flatnonzero(use.is_measured.any(1)):
+    for i in np.flatnonzero(use.is_measured.any(1)).tolist():
         own = [cache[i] for cache in caches]
         kv = int(use.cache_heads[i])
         cells.append(
