@@ -9,38 +9,18 @@ adds to the entropy of its row.
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict, Unpack
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor
 
-from attentropy.kernels.choice import attention_limit, choose
 from attentropy.kernels.common import checks
 from attentropy.kernels.common.autocast import full_precision
 from attentropy.kernels.common.implementations import Implementation
-from attentropy.kernels.common.mask import Mask
-from attentropy.kernels.common.score import Score
-from attentropy.kernels.second_sweep import native, portable, reference
-from attentropy.kernels.second_sweep.interface import SecondSweep
+from attentropy.kernels.second_sweep.call import MaskArguments, prepare
 
 Values = Literal["weight", "entropy"]
 Heads = Literal["all", "mean"]
-
-
-class MaskArguments(TypedDict, total=False):
-    """The arguments of `attention` that decide the scores and which keys a query sees."""
-
-    scale: float | None
-    causal: bool
-    window: int | None
-    chunk: int | None
-    softcap: float | None
-    slopes: Tensor | None
-    key_starts: Tensor | None
-    key_lengths: Tensor | None
-    segments: Tensor | None
-    query_offset: int | None
-    last_keys: Tensor | None
 
 
 def attention_window(
@@ -81,7 +61,7 @@ def attention_window(
         torch.Size([1, 2, 4, 8])
     """
     call = checks.CallDescription("attention_window", q=q, k=k, rows=rows, cols=cols)
-    implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
+    implementation, score, rule = prepare(call, q, k, lse, impl, mask)
     rows = checks.check_range(call, "rows", rows, q.shape[2])
     cols = checks.check_range(call, "cols", cols, k.shape[2])
     checks.check_choice(call, "values", values, ("weight", "entropy"))
@@ -128,7 +108,7 @@ def attention_map(
         torch.Size([1, 1, 2, 2])
     """
     call = checks.CallDescription("attention_map", q=q, k=k, tile=tile)
-    implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
+    implementation, score, rule = prepare(call, q, k, lse, impl, mask)
     sides = tuple(tile) if isinstance(tile, tuple | list) else (tile, tile)
     if len(sides) != 2:
         raise ValueError(f"{call}: tile must be one size or two")
@@ -173,7 +153,7 @@ def attention_received(
         torch.Size([1, 2, 8])
     """
     call = checks.CallDescription("attention_received", q=q, k=k)
-    implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
+    implementation, score, rule = prepare(call, q, k, lse, impl, mask)
     checks.check_choice(call, "heads", heads, ("all", "mean"))
     with full_precision(q.device):
         return implementation.received(q, k, lse, heads == "mean", score, rule)
@@ -213,7 +193,7 @@ def attention_at(
         torch.Size([1, 2, 8])
     """
     call = checks.CallDescription("attention_at", q=q, k=k, keys=keys)
-    implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
+    implementation, score, rule = prepare(call, q, k, lse, impl, mask)
     is_whole = not (keys.is_floating_point() or keys.is_complex() or keys.dtype == torch.bool)
     if keys.shape != (q.shape[0], q.shape[2]) or not is_whole:
         raise ValueError(f"{call}: keys must be integers of shape [B, Nq], one per query")
@@ -255,47 +235,53 @@ def attention_recent(
         torch.Size([1, 2, 8])
     """
     call = checks.CallDescription("attention_recent", q=q, k=k, last=last)
-    implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
+    implementation, score, rule = prepare(call, q, k, lse, impl, mask)
     last = checks.check_size(call, "last", last)
     with full_precision(q.device):
         return implementation.recent(q, k, lse, last, score, rule)
 
 
-def _prepare(
-    call: checks.CallDescription,
+def attention_by_distance(
     q: Tensor,
     k: Tensor,
     lse: Tensor,
-    impl: Implementation | None,
-    arguments: MaskArguments,
-) -> tuple[SecondSweep, Score, Mask]:
-    """Return the implementation, the score and the mask of a call, once its arguments fit."""
-    if unknown := sorted(set(arguments) - set(MaskArguments.__annotations__)):
-        raise TypeError(f"{call}: unknown argument {unknown[0]!r}")
-    checks.check_implementation(call, impl)
-    checks.check_tensors(call, {"q": q, "k": k, "lse": lse[..., None]}, 4)
-    mask, score = checks.check_scores(
-        call, q, k, arguments.get("scale"), arguments.get("softcap"), arguments.get("slopes"),
-        arguments.get("causal", True), arguments.get("window"), arguments.get("chunk"),
-        arguments.get("key_starts"), arguments.get("key_lengths"), arguments.get("segments"),
-        arguments.get("query_offset"), arguments.get("last_keys"),
-    )  # fmt: skip
-    if lse.shape != q.shape[:3]:
-        raise ValueError(
-            f"{call}: lse must have shape {list(q.shape[:3])}, not {checks.describe(lse)}"
-        )
-    checks.check_inference(call, q, k, lse, score.slopes)
-    limit = attention_limit(mask.last_keys, q, k)
-    implementation = choose(call, impl, q, limit, work=1.0 * q.numel() * mask.widest)
-    return _implementation(implementation), score, mask
+    *,
+    first_keys: int = 4,
+    impl: Implementation | None = None,
+    **mask: Unpack[MaskArguments],
+) -> Tensor:
+    """Return the attention of all queries by the distance to the key, in bins of powers of two.
 
+    The distance of query i and key j is |i − j|, so a later key counts like an earlier one. Bin 0
+    is distance 0, bin b the distances 2^(b−1) … 2^b − 1: bins 0 … b are a window of 2^b keys.
 
-def _implementation(name: Implementation) -> SecondSweep:
-    """Return the module that computes the second sweep; Triton is imported only where it runs."""
-    if name == "triton":
-        from attentropy.kernels.second_sweep import triton_launch
+    Args:
+        q: Queries [B, Hq, Nq, D].
+        k: Keys [B, Hkv, Nk, D].
+        lse: ln Σ_j exp s_ij of each query [B, Hq, Nq], from `attention` with the same mask.
+        first_keys: How many of the first keys that are not padding (attention sinks) are summed
+            apart from all bins; 0 for none.
+        impl: "triton", "native", "portable" or "reference"; by default as in `attention`.
+        **mask: The same mask arguments as in the call of `attention`.
 
-        return triton_launch
-    if name == "native":
-        return native
-    return reference if name == "reference" else portable
+    Returns:
+        The sums Σ_ij p_ij [B, Hq, 1 + bins], of the first keys and of each bin. The bins are as
+        many as the largest distance between a query and a key takes, whatever the mask hides. A
+        query that sees a key adds 1 in all, and one that sees none adds 0.
+
+    Raises:
+        ValueError: `first_keys` is below 0, or invalid shapes or values.
+        TypeError, RuntimeError, NotImplementedError: As in `attention`.
+
+    Examples:
+        >>> import torch
+        >>> from attentropy import attention, attention_by_distance
+        >>> q, k, v = torch.randn(3, 1, 2, 8, 4).unbind()  # 2 heads, 8 tokens, head size 4
+        >>> attention_by_distance(q, k, attention(q, k, v).lse).shape  # distances 0, 1, 2-3, 4-7
+        torch.Size([1, 2, 5])
+    """
+    call = checks.CallDescription("attention_by_distance", q=q, k=k, first_keys=first_keys)
+    implementation, score, rule = prepare(call, q, k, lse, impl, mask)
+    first_keys = checks.check_size(call, "first_keys", first_keys, least=0)
+    with full_precision(q.device):
+        return implementation.by_distance(q, k, lse, first_keys, score, rule)

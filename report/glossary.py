@@ -107,6 +107,17 @@ TERMS = (
         forms=("scores of the heads",),
     ),
     Term(
+        "head window",
+        "The smallest power of two of tokens, counted back from the query, that holds 95 % (or "
+        "99 %) of what a head attends to besides the first four tokens.",
+        "A mean over the prompt's queries, recorded with `--context`. It is at most the number of "
+        "keys that the layer lets a query see. Early queries cannot look far, so each window has "
+        "the share of the queries that see further. What a KV cache with a window per key/value "
+        "head saves is an upper bound, for this prompt alone.",
+        see=("attended distance", "local head", "attention sink"),
+        forms=("need a window", "needs a window"),
+    ),
+    Term(
         "idle head",
         "An attention head with nothing to do in this prompt: more than 90 % of its attention is "
         "on one attention sink for more than 90 % of its queries.",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from attentropy.engine.trace.context import bin_starts
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.schema import ANSWER_SCORES, REQUESTED_WINDOWS
 from attentropy.engine.trace.thumbnails import encode_mass
@@ -31,7 +32,13 @@ def complete(seed: int = 0, *, profile: bool = False) -> Trace:
     data = trace.dataset
     weights = data["window"].values.astype(np.float64)
     data = data.assign(
-        {**_attention(weights, random), **_maps(weights), **_heads(random), **_lens(data, random)}
+        {
+            **_attention(weights, random),
+            **_maps(weights),
+            **_context(weights),
+            **_heads(random),
+            **_lens(data, random),
+        }
     )
     data = data.assign_coords(_coordinates())
     data = data.assign_coords(
@@ -107,6 +114,27 @@ def _maps(weights: np.ndarray) -> dict[str, Any]:
     }
 
 
+def _context(weights: np.ndarray) -> dict[str, Any]:
+    n = len(CHAT)
+    own, starts = weights[:, :, :n, :n], bin_starts(n)[1:]
+    distance = np.arange(n)[:, None] - np.arange(n)
+    number = np.searchsorted(starts, distance, "right")
+    number[:, :4] = 0
+    mass = [(own * (number == b)).sum(-1).mean(-1) for b in range(len(starts) + 1)]
+    farthest = np.maximum(np.arange(n) - 4, -1)
+    reach = [1.0, *((farthest >= start).mean() for start in starts)]
+    return {
+        "context_mass": (
+            ("layer", "context_head", "context_bin"), np.stack(mass, -1).astype(np.float32),
+        ),
+        "context_reach": (
+            ("layer", "context_bin"), np.tile(np.array(reach, np.float32), (LAYERS, 1)),
+        ),
+        "cache_heads": (("layer",), np.full(LAYERS, HEADS, np.int32)),
+        "cache_bytes": (("layer",), np.full(LAYERS, 256, np.int32)),
+    }  # fmt: skip
+
+
 def _heads(random: np.random.Generator) -> dict[str, Any]:
     names = ["entropy", "sink", "local", "previous", "induction", "diffuse"]
     names += [f"answer_{name}" for name in ANSWER_SCORES]
@@ -148,6 +176,8 @@ def _coordinates() -> dict[str, Any]:
         "answer_head": ("answer_head", np.arange(HEADS, dtype=i32)),
         "map_head": ("map_head", np.array([-1], i32)),
         "score_head": ("score_head", np.arange(HEADS, dtype=i32)),
+        "context_head": ("context_head", np.arange(HEADS, dtype=i32)),
+        "context_bin": ("context_bin", bin_starts(len(CHAT)).astype(i32)),
         **{name: (name, starts.astype(i32)) for name in ("map_query", "map_key")},
         **{name: (name, starts.astype(i32)) for name in ("tile_q", "tile_k")},
         **{

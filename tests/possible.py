@@ -53,6 +53,10 @@ ENDS: dict[str, Callable[[At], Ends]] = {
     "entropy_without_sinks": _NATS,
     "top_key_without_sinks": _KEY,
     "answer_attention": _SHARE,
+    "context_mass": _SHARE,
+    "context_reach": _SHARE,
+    "cache_heads": _always(-1, INTEGER),
+    "cache_bytes": _always(-1, INTEGER),
     "map": _SHARE,
     "thumbnail": _always(0, 255),
     "window": _SHARE,
@@ -89,7 +93,8 @@ ENDS: dict[str, Callable[[At], Ends]] = {
 # Rows that add up to at most so much: the dimension, and the sum.
 SUMS = {
     "window": ("window_key", 1.0), "map": ("map_key", 1.0), "thumbnail": ("tile_k", 1.0),
-    "answer_attention": ("position", 1.0), "received": ("position", float(PROMPT)),
+    "answer_attention": ("position", 1.0), "context_mass": ("context_bin", 1.0),
+    "received": ("position", float(PROMPT)),
     "lens_top_logprobs": ("k", 1.0), "window_entropy": ("window_key", math.log(N)),
     **{f"window{i}": (f"window_key{i}", 1.0) for i in REQUESTED_WINDOWS},
 }  # fmt: skip

@@ -10,9 +10,9 @@ ROOT = Path(__file__).parents[1]
 FLOORS = """
 kernels.common
 kernels.native
+kernels.choice
 kernels.attention
 kernels.second_sweep kernels.vocabulary
-kernels.choice
 kernels.registered
 kernels.ops kernels.sweep
 engine.errors

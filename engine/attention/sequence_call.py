@@ -16,8 +16,8 @@ class SequenceCall:
     """One sequence's part in an attention call: a batch of one.
 
     query [1, Hq, Nq, D], key [1, Hkv, Nk, D], lse and entropy (None where it is not recorded)
-    [1, Hq, Nq]; `score` holds scale, softcap and the like. Padding is among the rows; `of_tokens`
-    leaves it out.
+    [1, Hq, Nq]; `score` holds scale, softcap and the like; value_size: the head size of the
+    values, None where it is that of the keys. Padding is among the rows; `of_tokens` leaves it out.
     """
 
     query: Tensor
@@ -26,6 +26,7 @@ class SequenceCall:
     visibility: Visibility
     score: dict[str, Any]
     entropy: Tensor | None = None
+    value_size: int | None = None
 
     @property
     def rows(self) -> tuple[int, int]:

@@ -40,7 +40,7 @@ def split_batch(
     These are [Hq, Nq] by name. `tensors` are query, key and value; `names` the statistics to hand
     on, as far as `result` has them.
     """
-    query, key, _ = tensors
+    query, key, value = tensors
     values = {name: getattr(result, name) for name in names}
     values = {name: value for name, value in values.items() if value is not None}
     batch = len(query)
@@ -50,7 +50,7 @@ def split_batch(
         one = slice(sequence, sequence + 1)
         call = SequenceCall(
             query[one], key[one], result.lse[one], visibility.of(sequence), score,
-            None if result.entropy is None else result.entropy[one],
+            None if result.entropy is None else result.entropy[one], value.shape[-1],
         )  # fmt: skip
         yield call, {name: value[sequence] for name, value in values.items()}
 

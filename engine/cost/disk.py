@@ -8,6 +8,7 @@ from typing import NotRequired, TypedDict, cast
 from attentropy.engine.cost.size import ModelSize, RunSize
 from attentropy.engine.lens.budget import REHEARSED_POSITIONS
 from attentropy.engine.maps.windows import map_bytes
+from attentropy.engine.trace.context import bin_starts
 from attentropy.engine.trace.statistics import is_key
 
 _HEAD_SCORES, _ANSWER_SCORES = 6, 5
@@ -30,6 +31,7 @@ class DiskBytes(TypedDict):
     map_bytes: NotRequired[int]
     thumbnails_bytes: NotRequired[int]
     scores_bytes: NotRequired[int]
+    context_bytes: NotRequired[int]
     without_sinks_bytes: NotRequired[int]
     lens_bytes: NotRequired[int]
     all_bytes: int
@@ -58,6 +60,9 @@ def disk_bytes(size: ModelSize, run: RunSize) -> DiskBytes:
     if recording.scores:
         scores = _HEAD_SCORES + (_ANSWER_SCORES if run.answer else 0)
         parts["scores_bytes"] = 4 * layers * size.heads * scores
+    if recording.context:
+        bins = len(bin_starts(run.tokens))
+        parts["context_bytes"] = round(4 * layers * (size.heads + 1) * bins * _FLOATS)
     if recording.without_sinks:
         others = recording.rows(size, n, recording.without_sinks)
         total = sum(value * (_IDS if is_key(name) else _FLOATS) for name, value in others.items())

@@ -44,6 +44,7 @@ class CostOptions:
     windows: Any = ()
     scores: bool = True
     thumbnails: bool | None = None
+    context: bool = False
     reference: bool = True
     max_new_tokens: int = 32
     chunk: Any = None

@@ -26,7 +26,8 @@ class RecordingSize:
     layers and heads: how many, None for all; 1 head may be the mean of all. tile: of the token ×
     token map, None without a map. rectangles: of exact weights, the automatic one among them (if
     empty, the automatic one alone). thumbnails: tokens of a tile of the heads' pictures, None
-    without these. itemsize: bytes of a value that may be stored as float16.
+    without these. context: whether attention is summed by distance. itemsize: bytes of a value that
+    may be stored as float16.
     """
 
     stats: tuple[str, ...] = KEPT_ATTENTION
@@ -41,6 +42,7 @@ class RecordingSize:
     itemsize: int = 4
     top_k: int = 5
     token_logprob: bool = True
+    context: bool = False
 
     def rows(self, size: ModelSize, tokens: int, names: tuple[str, ...] = ()) -> dict[str, int]:
         """Return the bytes of each statistic, or of `names`, for `tokens` queries, uncompressed."""

@@ -20,7 +20,7 @@ from attentropy.engine.measure.sampling import time_runs
 from attentropy.engine.model.gguf import unpack_zeros
 from attentropy.kernels.choice import choose_on_cpu
 from attentropy.kernels.ops import attention, vocabulary
-from attentropy.kernels.sweep import attention_map
+from attentropy.kernels.sweep import attention_by_distance, attention_map
 
 _BUDGET = 0.25  # seconds of measuring, for each rate
 _ROWS = 512
@@ -38,7 +38,8 @@ class Rates:
     """What the machine does per second.
 
     product and lens: FLOP. copied: bytes, read and written. scores: of attention; swept: scores of
-    a further sweep. unpacked: weights of a GGUF file.
+    a further sweep; by_distance: of the sweep that sums them by distance. unpacked: weights of a
+    GGUF file.
     """
 
     product: float
@@ -47,6 +48,7 @@ class Rates:
     lens: float
     swept: float = math.inf
     unpacked: float = math.inf
+    by_distance: float = math.inf
 
 
 class StageSeconds(TypedDict):
@@ -92,11 +94,14 @@ def measure_rates(size: ModelSize, run: RunSize, device: torch.device, dtype: to
     scores = pairs / timed(lambda: attention(q, k, k, stats=stats))
     lse = attention(q, k, k, stats=()).lse
     swept = pairs / timed(lambda: attention_map(q, k, lse, tile=min(n, _TILE), heads="mean"))
+    by_distance = math.inf
+    if run.recording.context:
+        by_distance = pairs / timed(lambda: attention_by_distance(q, k, lse))
     columns = min(size.vocabulary, _COLUMNS)
     head, targets = random(columns, size.width), torch.zeros(rows, device=device, dtype=torch.int64)
     reading = timed(lambda: vocabulary(x, head, top_k=5, targets=targets, final=x))
     read = 2 * 2 * rows * size.width * columns / reading
-    return Rates(product, copied, scores, read, swept, _unpacking_rate(size))
+    return Rates(product, copied, scores, read, swept, _unpacking_rate(size), by_distance)
 
 
 def _unpacking_rate(size: ModelSize) -> float:
@@ -138,6 +143,7 @@ def duration(size: ModelSize, run: RunSize, rates: Rates) -> StageSeconds:
     sweep = sweeps * scores / rates.swept
     # Attention once more in every layer, as if each had sink keys, which the sweep hides.
     sweep += scores / rates.scores if run.recording.without_sinks else 0.0
+    sweep += scores / rates.by_distance if run.recording.context else 0.0
     grown = cache * (n + run.answer / 2) / n  # read in each step
     step = weights / rates.copied + grown / rates.copied + layers * CALLS
     answer = run.answer * (step + 2.0 * size.active / rates.product)

@@ -12,6 +12,7 @@ from attentropy.engine.arguments import read_choice
 from attentropy.engine.attention.probe import MODEL_ERRORS
 from attentropy.engine.attention.selfcheck import attention_entries, check_model
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.maps.context_sums import ContextSums
 from attentropy.engine.maps.hidden_sinks import HiddenSinks
 from attentropy.engine.maps.induction import (
     induction_scores,
@@ -46,6 +47,7 @@ def plan_sweeps(
     windows: Any = (),
     scores: bool = True,
     thumbnails: bool | None = None,
+    context: bool = False,
     kept_heads: Sequence[int] | None = None,
     recorded: Collection[int] | None = None,
     notes: list[str] | None = None,
@@ -60,6 +62,7 @@ def plan_sweeps(
     model once over `repeated_tokens`; `notes` gets the reason where it does not read them.
     thumbnails: whether the pictures of the `kept_heads` are kept (None for their mean), see
     `thumbnails.keeps_thumbnails`.
+    context: whether it is kept how far back the heads attend.
     `recorded`: the layers that are, where it is not all of them. `answer`: whether the tokens of an
     answer may follow, whose scores are kept apart. sinks: hides the sink keys, where what keys
     receive is kept and `scores` too.
@@ -80,7 +83,7 @@ def plan_sweeps(
         "windows": list(windows), "scores": scores,
     }  # fmt: skip
     pictures = _plan_thumbnails(thumbnails, tokens, heads, kept_heads, sides, tile != "none")
-    options["thumbnails"] = pictures is not None
+    options |= {"thumbnails": pictures is not None, "context": context}
     induction = None
     if scores:
         ids, induction = _induction(loaded, entries, heads, notes if notes is not None else [])
@@ -91,6 +94,7 @@ def plan_sweeps(
         rectangles=[default_window(tokens, layers, largest), *requested], scores=scores,
         answer=answer,
         induction=induction, sinks=sinks if scores else None, thumbnails=pictures,
+        context=ContextSums(heads, tokens) if context else None,
     )  # fmt: skip
     return sweeps, options
 
@@ -101,7 +105,7 @@ def plan_no_sweeps(entries: int, tokens: int) -> tuple[Sweeps, dict[str, Any]]:
         tokens, [0] * entries, tile=None, map_per_head=False, received=False, rectangles=[],
         scores=False, induction=None,
     )  # fmt: skip
-    nothing = {"windows": [], "scores": False, "thumbnails": False}
+    nothing = {"windows": [], "scores": False, "thumbnails": False, "context": False}
     return sweeps, {"map_tile": None, "map_heads": "mean", **nothing}
 
 

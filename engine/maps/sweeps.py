@@ -15,6 +15,7 @@ from attentropy.engine.attention.weights import exact_weights
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.maps.answer_sums import AnswerSums
 from attentropy.engine.maps.column_bands import column_bands
+from attentropy.engine.maps.context_sums import ContextSums
 from attentropy.engine.maps.head_sums import HeadSums
 from attentropy.engine.maps.hidden_sinks import HiddenSinks
 from attentropy.engine.maps.thumbnails import ThumbnailSums, add_rows, sweep_height
@@ -35,7 +36,8 @@ class Sweeps:
     that has none; everything is NaN in an entry that no call comes for. tile: the map's (queries,
     keys), None for no map; its heads are averaged unless `map_per_head`. received: whether the
     column sums are kept. thumbnails: takes the heads' pictures from the same sweep. sinks: hides
-    the sink keys that these sums show. induction: scores [entries, heads] measured elsewhere, see
+    the sink keys that these sums show. context: takes how far back the heads attend, by a sweep of
+    its own. induction: scores [entries, heads] measured elsewhere, see
     `induction.induction_scores`.
     """
 
@@ -53,6 +55,7 @@ class Sweeps:
         induction: np.ndarray | None = None,
         sinks: HiddenSinks | None = None,
         thumbnails: ThumbnailSums | None = None,
+        context: ContextSums | None = None,
     ) -> None:
         self.tokens = tokens
         self.heads = tuple(heads)
@@ -61,6 +64,7 @@ class Sweeps:
         self.rectangles = tuple(rectangles)
         self.induction = induction
         self.thumbnails = thumbnails
+        self.context = context
         self.sinks = sinks if received else None
         self._received = np.zeros((len(self.heads), tokens)) if received else None
         self._scores = HeadSums(self.heads) if scores else None
@@ -103,6 +107,7 @@ class Sweeps:
         if self._scores is not None:
             variables["score_head"] = _heads(largest)
         variables |= {} if self.thumbnails is None else self.thumbnails.coordinates()
+        variables |= {} if self.context is None else self.context.coordinates()
         return {name: (name, values.astype(np.int32)) for name, values in variables.items()}
 
     def on_attention(self, entry: int, call: SequenceCall) -> dict[str, tuple[int, np.ndarray]]:
@@ -128,6 +133,8 @@ class Sweeps:
             rows |= _rectangle(rectangle, here)
         if self._scores is not None:
             self._scores.add(entry, here)
+        if self.context is not None:
+            self.context.add(entry, here)
         if self.sinks is not None and self._received is not None:
             self.sinks.update(entry, here, self._received[entry])
         whole = call.of_tokens(0, None)
@@ -155,6 +162,7 @@ class Sweeps:
         if self.thumbnails is not None:
             dims = ("layer", "head", "tile_q", "tile_k")
             results["thumbnail"] = (dims, self.thumbnails.values())
+        results |= {} if self.context is None else self.context.results()
         if self._answer_sums is not None:
             means = self._answer_sums.means()
             results["answer_attention"] = (("layer", "answer_head", "position"), means)
@@ -172,6 +180,7 @@ class Sweeps:
         results |= {} if self._scores is None else self._scores.state()
         results |= {} if self.sinks is None else {"sink_keys": self.sinks.is_sink.copy()}
         results |= {} if self.thumbnails is None else self.thumbnails.state()
+        results |= {} if self.context is None else self.context.state()
         answer = {} if self._answer_scores is None else self._answer_scores.state()
         answer |= {} if self._answer_sums is None else self._answer_sums.state()
         return results | {f"answer_{name}": values for name, values in answer.items()}
@@ -184,6 +193,8 @@ class Sweeps:
             self.sinks.restore(state["sink_keys"])
         if self.thumbnails is not None:
             self.thumbnails.restore(state)
+        if self.context is not None:
+            self.context.restore(state)
         if self._scores is not None:
             self._scores.restore(state)
         prefix = "answer_"

@@ -54,6 +54,8 @@ def plan_recording(
     if not options.stats:
         if options.thumbnails:
             raise UsageError('`thumbnails` shows weights of attention; leave out `stats="none"`')
+        if options.context:
+            raise UsageError('`context` sums weights of attention; leave out `stats="none"`')
         if options.windows:
             raise UsageError('`windows` has weights of attention; leave out `stats="none"`')
         notes.append('attention was not recorded (`stats="none"`)')
@@ -69,7 +71,7 @@ def plan_recording(
         loaded, tokens, recorded=attention_plan.layers, tile=options.map_tile,
         map_heads=options.map_heads, windows=options.windows, scores=options.scores, notes=notes,
         answer=room > 0, sinks=hidden, thumbnails=options.thumbnails,
-        kept_heads=attention_plan.heads,
+        kept_heads=attention_plan.heads, context=options.context,
     )  # fmt: skip
     if sweeps.sinks is not None:
         attention_plan = replace(attention_plan, derived=sweeps.sinks.names)

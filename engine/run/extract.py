@@ -73,6 +73,7 @@ def extract(
     windows: Any = (),
     scores: bool = True,
     thumbnails: bool | None = None,
+    context: bool = False,
     reference: bool = True,
     test_sources: str | bool | Mapping[str, Any] | None = None,
     target: str | None = None,
@@ -152,6 +153,8 @@ def extract(
         thumbnails: Whether to keep a picture of each head's attention in at most 32 × 32 tiles,
             from the sweep that gives the map; by default up to 32,768 tokens and 1,024 heads (all
             layers together), unless `map_tile` is "none".
+        context: Whether to sum each head's attention by the distance to the key, by a further
+            sweep: how large a window of the KV cache it needs, in `trace.context_use()`.
         reference: Whether to read the placebo questions too, short ones in the same chat template:
             a rehearsal counts only where none of them gives the same token, and findings say how
             the prompt departs from them.
@@ -210,7 +213,7 @@ def extract(
         seed=seed, top_k=top_k, stats=stats, layers=layers,
         heads=heads, lens=lens, lens_layers=lens_layers, lens_positions=lens_positions,
         lens_translator=lens_translator, map_tile=map_tile, map_heads=map_heads, windows=windows,
-        scores=scores, thumbnails=thumbnails, reference=reference, storage=storage,
+        scores=scores, thumbnails=thumbnails, context=context, reference=reference, storage=storage,
         test_sources=test_sources, target=target, versus=versus, how=how, budget=budget,
         chunk=chunk, memory=memory, output=output, scratch=scratch, force=force, resume=resume,
         keep_cache=keep_cache,

@@ -20,6 +20,7 @@ from attentropy.engine.trace.checks.sample import read_sample
 from attentropy.engine.trace.checks.sources import check_sources
 from attentropy.engine.trace.checks.values import check_values
 from attentropy.engine.trace.checks.variables import check_schema
+from attentropy.engine.trace.context import Contextual
 from attentropy.engine.trace.derived import once_per_trace
 from attentropy.engine.trace.divided import Divided
 from attentropy.engine.trace.drawn import Drawn
@@ -37,7 +38,7 @@ from attentropy.engine.trace.verify import Verified
 _SHOWN = 60  # letters of an answer where a trace is named
 
 
-class Trace(Drawn, Divided, Judged, Verified):
+class Trace(Drawn, Divided, Judged, Contextual, Verified):
     """What was recorded of one sequence: entropies in nats, with their tokens and provenance.
 
     A trace reads like a dictionary of NumPy arrays: `trace["entropy"]`, `trace.keys()`,

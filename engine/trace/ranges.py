@@ -97,6 +97,10 @@ _ATTENTION = {
     "entropy_without_sinks": _NATS,
     "top_key_without_sinks": _KEYS,
     "answer_attention": Range(0, 1, Total("position")),
+    "context_mass": Range(0, 1, Total("context_bin")),
+    "context_reach": _SHARE,
+    "cache_heads": Range(-1, _LARGEST),
+    "cache_bytes": Range(-1, _LARGEST),
 }
 _MAPS = {
     "map": Range(0, 1, Total("map_key")),
@@ -154,6 +158,8 @@ def _of_coordinate(name: str) -> Range:
         return Range(0, "N - 1")
     if name in ("tile_q", "tile_k"):
         return Range(0, "N - 1")
+    if name == "context_bin":
+        return Range(-1, "N - 1")
     may_be_none = "head" in name or name.endswith("_ids") or name == "message"
     return Range(-1 if may_be_none else 0, _LARGEST)
 

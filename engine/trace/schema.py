@@ -45,6 +45,10 @@ VARIABLES: Schema = {
     "sink_keys": (("layer", "position"), "i"),
     **{name: (_ATTENTION, "i" if is_key(name) else "f") for name in WITHOUT_SINKS},
     "answer_attention": (("layer", "answer_head", "position"), "f"),
+    "context_mass": (("layer", "context_head", "context_bin"), "f"),
+    "context_reach": (("layer", "context_bin"), "f"),
+    "cache_heads": (("layer",), "i"),
+    "cache_bytes": (("layer",), "i"),
     "head_entropy": (_SCORE, "f"),
     "head_sink": (_SCORE, "f"),
     "head_local": (_SCORE, "f"),
@@ -106,6 +110,8 @@ COORDINATES: Schema = {
     "received_head": (("received_head",), "i"),
     "answer_head": (("answer_head",), "i"),
     "score_head": (("score_head",), "i"),
+    "context_head": (("context_head",), "i"),
+    "context_bin": (("context_bin",), "i"),
     **{
         f"window_{part}{i}": ((f"window_{part}{i}",), "i")
         for i in REQUESTED_WINDOWS

@@ -87,11 +87,11 @@ def check_integer(call: CallDescription, name: str, value: Any) -> int:
         raise TypeError(f"{call}: {name} must be an integer, not {describe(value)}") from None
 
 
-def check_size(call: CallDescription, name: str, value: Any) -> int:
-    """Return a whole number of at least 1; raise `TypeError` or `ValueError` for anything else."""
+def check_size(call: CallDescription, name: str, value: Any, *, least: int = 1) -> int:
+    """Return a whole number from `least` on; raise `TypeError` or `ValueError` for another."""
     size = check_integer(call, name, value)
-    if size < 1:
-        raise ValueError(f"{call}: {name} must be at least 1, not {value}")
+    if size < least:
+        raise ValueError(f"{call}: {name} must be at least {least}, not {value}")
     return size
 
 

@@ -27,6 +27,12 @@ class Mask:
     last_keys: Tensor | None = None  # [B, keys]
 
     @property
+    def distance_bins(self) -> int:
+        """The bins that all distances |i − j| of the call take: 0, 1, 2 … 3, 4 … 7 and so on."""
+        first, last = self.query_offset, self.query_offset + self.queries - 1
+        return 1 + max(last, self.keys - 1 - first, 0).bit_length()
+
+    @property
     def is_plain(self) -> bool:
         """Whether nothing but causal order, or nothing at all, hides keys."""
         rules = (self.window, self.chunk, self.key_starts, self.key_lengths, self.segments)
@@ -171,8 +177,16 @@ class Mask:
         last = self.last_keys.to(query.device)[:, query.clamp(0, self.keys - 1)]
         return torch.where((query >= 0) & (query < self.keys), last, query)
 
-    def _firsts(self, device: torch.device) -> Tensor:
-        """Return the first key that each query sees, segments aside, [B or 1, Nq]."""
+    def ranges(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the keys [first, stop) that each query sees, segments aside, [B or 1, Nq] int64.
+
+        A query that sees none has an empty range.
+        """
+        stop = self._stops(device)
+        return stop - self.counts(device), stop
+
+    def counts(self, device: torch.device) -> Tensor:
+        """Return the number of keys that each query sees, segments aside, [B or 1, Nq] int64."""
         query = torch.arange(self.queries, device=device) + self.query_offset
         start = self.starts(device)[:, None]
         first = start.clamp_min(0)
@@ -181,11 +195,7 @@ class Mask:
             first = torch.maximum(first, start + chunks * self.chunk)
         if self.window is not None:
             first = torch.maximum(first, query - self.window + 1)
-        return first.expand(-1, self.queries)
-
-    def counts(self, device: torch.device) -> Tensor:
-        """Return the number of keys that each query sees, segments aside, [B or 1, Nq] int64."""
-        return (self._stops(device) - self._firsts(device)).clamp_min(0)
+        return (self._stops(device) - first).clamp_min(0)
 
     def bounds(self, device: torch.device) -> tuple[Tensor, Tensor, bool]:
         """Return the keys first … stop − 1 outside which each query sees none, [B or 1, Nq] int64.
@@ -193,8 +203,7 @@ class Mask:
         And whether it sees all of them: not where segments lie within each other. A query with
         first ≥ stop sees none.
         """
-        first, stop = torch.broadcast_tensors(self._firsts(device), self._stops(device))
-        stop = stop.clamp_max(self.keys)
+        first, stop = self.ranges(device)
         is_whole = True
         if self.segments is not None and self.keys:
             numbers, ids = self.segments.to(device).unique(return_inverse=True)

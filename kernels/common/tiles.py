@@ -141,6 +141,12 @@ def choose_sweep(architecture: str, head: int, dtype: torch.dtype) -> Tile:
     return next(tile for size, tile in table.items() if head <= size)
 
 
+def choose_distance(architecture: str, head: int, dtype: torch.dtype) -> Tile:
+    """Return the block of the sums by distance: those queries stay in registers, keys pass by."""
+    tile = choose_sweep(architecture, head, dtype)
+    return replace(tile, queries=tile.keys, keys=tile.queries)
+
+
 def architecture_of(device: torch.device) -> str:
     """Return the key of the tables for this device: the newest architecture that it includes."""
     if device.type != "cuda":

@@ -50,7 +50,8 @@ class _Call(ctypes.Structure):
         )),
         *((name, _INT) for name in ("first_batch", "starts_batch")),
         *((name, _POINTER) for name in (*_COLUMNS, "tiles")),
-        *((name, _INT) for name in ("tile_rows", "tile_keys", "mean", "entropies", "bins", "first_keys",
+        *((name, _INT) for name in (
+            "tile_rows", "tile_keys", "mean", "entropies", "bins", "first_keys",
         )),
         ("spans", _POINTER),
         *((name, _INT) for name in ("next", "failed")),
@@ -98,7 +99,7 @@ def attend(
     }
     q, k, v = _as_rows(q, k, v)
     _run(
-        native, q, k, score, mask, _Region(mask, (0, mask.queries), (0, mask.keys)), v=_describe(v),
+        native, q, k, score, _Region(mask, (0, mask.queries), (0, mask.keys)), v=_describe(v),
         out=_describe(out), width=v.shape[-1],
         sinks=None if sinks is None else sinks.float().contiguous(), **results,
     )  # fmt: skip
@@ -132,11 +133,29 @@ def sum_tiles(
     tiles = torch.zeros(batch, 1 if mean else heads, *shape, dtype=torch.float32)
     q, k = _as_rows(q[:, :, slice(*region.rows)], k[:, :, slice(*region.cols)])
     _run(
-        native, q, k, score, mask, region, lse=lse[:, :, slice(*region.rows)].float().contiguous(),
+        native, q, k, score, region, lse=lse[:, :, slice(*region.rows)].float().contiguous(),
         tiles=tiles, tile_rows=tile[0], tile_keys=tile[1], mean=mean, entropies=entropies,
     )  # fmt: skip
     factor = (math.log(2) if entropies else 1.0) / (heads if mean else 1)
     return tiles if factor == 1 else tiles.mul_(factor)
+
+
+def sum_distances(
+    native: Native, q: Tensor, k: Tensor, lse: Tensor, first_keys: int, *, score: Score, mask: Mask
+) -> Tensor:
+    """Return Σ p_ij by the distance |i − j|, the first keys apart, [B, Hq, 1 + bins] float64.
+
+    Raises `MemoryError` as `attend` does.
+    """
+    region = _Region(mask, (0, mask.queries), (0, mask.keys))
+    bins, blocks = mask.distance_bins, -(-mask.queries // _BLOCK)
+    sums = torch.zeros(*q.shape[:2], blocks, 1 + bins, dtype=torch.float32)
+    q, k = _as_rows(q, k)
+    _run(
+        native, q, k, score, region, lse=lse.float().contiguous(), tiles=sums, tile_rows=_BLOCK,
+        tile_keys=max(1, mask.keys), bins=bins, first_keys=first_keys,
+    )  # fmt: skip
+    return sums.double().sum(2)
 
 
 class _Region:
@@ -182,7 +201,6 @@ def _run(
     q: Tensor,
     k: Tensor,
     score: Score,
-    mask: Mask,
     region: _Region,
     **fields: object,
 ) -> None:

@@ -46,6 +46,11 @@ class SecondSweep(Protocol):
     ) -> Tensor:
         """Return p_ij of one key j per query, `keys` [B, Nq] int64, [B, Hq, Nq]."""
 
+    def by_distance(
+        self, q: Tensor, k: Tensor, lse: Tensor, first_keys: int, score: Score, mask: Mask
+    ) -> Tensor:
+        """Return Σ p_ij by the distance |i − j|, the first keys apart, [B, Hq, 1 + bins]."""
+
     def recent(
         self, q: Tensor, k: Tensor, lse: Tensor, last: int, score: Score, mask: Mask
     ) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.common.score import Score
-from attentropy.kernels.native.call import sum_tiles
+from attentropy.kernels.native.call import sum_distances, sum_tiles
 from attentropy.kernels.native.library import loaded
 from attentropy.kernels.second_sweep import portable
 
@@ -50,6 +50,13 @@ def received(q: Tensor, k: Tensor, lse: Tensor, mean: bool, score: Score, mask: 
     """Return Σ_i p_ij of each key, [B, Hq or 1, Nk]."""
     tile = (max(1, q.shape[2]), 1)
     return sum_tiles(loaded(), q, k, lse, tile, score=score, mask=mask, mean=mean).sum(2)
+
+
+def by_distance(
+    q: Tensor, k: Tensor, lse: Tensor, first_keys: int, score: Score, mask: Mask
+) -> Tensor:
+    """Return Σ p_ij by the distance |i − j|, the first keys apart, [B, Hq, 1 + bins]."""
+    return sum_distances(loaded(), q, k, lse, first_keys, score=score, mask=mask).float()
 
 
 def recent(q: Tensor, k: Tensor, lse: Tensor, last: int, score: Score, mask: Mask) -> Tensor:

@@ -17,6 +17,7 @@ from attentropy.kernels.common.score import Score, repeat_heads
 
 _BLOCK = 2**19  # weights alive at once
 _QUERIES = 128
+_COLUMNS = 512  # whose distances are sorted into bins at once
 
 
 def _result_dtype(q: Tensor) -> torch.dtype:
@@ -140,6 +141,50 @@ def at(q: Tensor, k: Tensor, lse: Tensor, keys: Tensor, score: Score, mask: Mask
         p = (s - _base(lse[:, :, part].to(dtype))).exp()
         result[:, :, part] = torch.where(visible[:, None, part], p, 0.0)
     return result
+
+
+def by_distance(
+    q: Tensor, k: Tensor, lse: Tensor, first_keys: int, score: Score, mask: Mask
+) -> Tensor:
+    """Return Σ p_ij by the distance |i − j|, the first keys apart, [B, Hq, 1 + bins]."""
+    total = lse.new_zeros(*lse.shape[:2], 1 + mask.distance_bins, dtype=torch.float64)
+    starts = mask.starts(q.device)[:, None, None, None]
+    first_end = int(starts.max()) + first_keys if starts.numel() else 0
+    has_nan = bool(lse.isnan().any())
+    for rows, cols, p in blocks(q, k, lse, "weight", score, mask):
+        if cols[0] < first_end:
+            key = torch.arange(*cols, device=p.device)
+            is_first = (key >= starts) & (key < starts + first_keys)  # [B or 1, 1, 1, cols]
+            total[..., 0] += torch.where(is_first, p, 0.0).sum((-1, -2))
+            p.masked_fill_(is_first, 0.0)
+        at = rows[0] + mask.query_offset - cols[0]
+        for left in range(0, p.shape[-1], _COLUMNS):
+            part = p[..., left : left + _COLUMNS]
+            least, sums = _distance_sums(part, at - left, has_nan)
+            total[..., 1 + least : 1 + least + sums.shape[-1]] += sums
+    return total.to(_result_dtype(q))
+
+
+def _distance_sums(p: Tensor, gap: int, has_nan: bool) -> tuple[int, Tensor]:
+    """Return the sums of a block in each bin of distances that it has, from bin `least` on.
+
+    p [B, Hq, rows, cols]; gap: i − j of its first weight. Returns least, sums [B, Hq, bins].
+    """
+    rows, cols = p.shape[-2:]
+    low, high = gap - cols + 1, gap + rows - 1  # of i − j
+    least, most = (n.bit_length() for n in (max(0, low, -high), max(abs(low), abs(high))))
+    if least == most:
+        return least, p.sum((-1, -2))[..., None]
+    distance = torch.arange(gap, gap + rows, device=p.device)[:, None]
+    distance = (distance - torch.arange(cols, device=p.device)).abs()
+    _, number = torch.frexp(distance.double())  # how many bits it has
+    number = number.flatten() - least
+    bins, flat = most - least + 1, p.flatten(-2)
+    if has_nan:  # in a product, 0 · NaN would reach the other bins
+        sums = flat.new_zeros(*flat.shape[:2], bins)
+        return least, sums.index_add_(-1, number, flat)
+    is_member = number[:, None] == torch.arange(bins, device=p.device)
+    return least, flat @ is_member.to(flat.dtype)
 
 
 def recent(q: Tensor, k: Tensor, lse: Tensor, last: int, score: Score, mask: Mask) -> Tensor:

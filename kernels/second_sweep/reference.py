@@ -71,3 +71,18 @@ def _weights(q: Tensor, k: Tensor, lse: Tensor, score: Score, mask: Mask, values
     log_p = s - base[..., None]
     p = torch.where(reference.visible(q.shape[0], mask).to(s.device), log_p.exp(), 0.0)
     return torch.where(p == 0, 0.0, -p * log_p) if values == "entropy" else p
+
+
+def by_distance(
+    q: Tensor, k: Tensor, lse: Tensor, first_keys: int, score: Score, mask: Mask
+) -> Tensor:
+    """Return Σ p_ij by the distance |i − j|, the first keys apart, [B, Hq, 1 + bins]."""
+    p = _weights(q, k, lse, score, mask, "weight")
+    i = torch.arange(mask.queries, device=p.device)[:, None] + mask.query_offset
+    j = torch.arange(mask.keys, device=p.device)
+    start = mask.starts(p.device)[:, None, None]
+    is_first = (j >= start) & (j < start + first_keys)  # [B or 1, 1, keys]
+    _, bins = torch.frexp((i - j).abs().double())  # the number of bits of the distance
+    column = torch.where(is_first, 0, 1 + bins)[:, None]  # [B or 1, 1, queries, keys]
+    columns = range(1 + mask.distance_bins)
+    return torch.stack([torch.where(column == n, p, 0.0).sum((-1, -2)) for n in columns], -1)

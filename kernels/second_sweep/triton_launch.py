@@ -13,6 +13,7 @@ from attentropy.kernels.common import gpu, tiles
 from attentropy.kernels.common.gpu import make_dense
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.common.score import Score
+from attentropy.kernels.second_sweep.triton_distance_kernel import distance_sums
 from attentropy.kernels.second_sweep.triton_kernel import single_weights, tile_sums
 
 
@@ -85,6 +86,41 @@ def at(q: Tensor, k: Tensor, lse: Tensor, keys: Tensor, score: Score, mask: Mask
             BM=block, BD=tiles.padded_size(dim), SOFTCAP=score.softcap is not None, num_warps=4,
         )  # fmt: skip
     return out
+
+
+def by_distance(
+    q: Tensor, k: Tensor, lse: Tensor, first_keys: int, score: Score, mask: Mask
+) -> Tensor:
+    """Return Σ p_ij by the distance |i − j|, the first keys apart, [B, Hq, 1 + bins]."""
+    gpu.check_device(q, distance_sums)
+    batch, heads, queries, dim = q.shape
+    columns = 1 + mask.distance_bins
+    if min(q.numel(), k.numel()) == 0:
+        return torch.zeros(batch, heads, columns, device=q.device)
+    padded_dim = tiles.padded_size(dim)
+    block = tiles.choose_distance(tiles.architecture_of(q.device), padded_dim, q.dtype)
+    padded_columns = triton.next_power_of_2(columns)
+    programs = triton.cdiv(queries, block.queries)
+    out = torch.empty(batch, heads, programs, padded_columns, dtype=torch.float32, device=q.device)
+    far = queries + k.shape[2] + abs(mask.query_offset)  # a window this wide hides nothing more
+    is_scaled, exponent = gpu.fold_scale(score)
+    of_queries, of_keys = _segments(mask) or (None, None)
+    with torch.cuda.device_of(q):
+        distance_sums[(programs, heads, batch)](
+            q, k, make_dense(lse, q, torch.float32), out,
+            *(make_dense(x, q, torch.int32) for x in (
+                mask.key_starts, mask.key_lengths, of_queries, of_keys,
+            )),
+            make_dense(score.slopes, q, torch.float32), *q.stride(), *k.stride(), queries,
+            k.shape[2], mask.query_offset, heads // k.shape[1], min(first_keys, k.shape[2]),
+            min(mask.window or 0, far), mask.chunk or 1, score.scale, score.softcap or 0.0,
+            exponent,
+            D=dim, BM=block.queries, BN=block.keys, BD=padded_dim, BINS=padded_columns,
+            CAUSAL=mask.causal, WINDOW=mask.window is not None, CHUNK=mask.chunk is not None,
+            SCALED=is_scaled, SOFTCAP=score.softcap is not None,
+            PRECISION=gpu.product_precision(q), **block.options,
+        )  # fmt: skip
+    return out.sum(2, dtype=torch.float64)[..., :columns].float()
 
 
 def _tile_sums(

@@ -7,6 +7,7 @@ import math
 import platform
 import shlex
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,7 @@ import click
 
 from attentropy.engine.errors import UsageError, install_command
 from attentropy.report.commands.arguments import run_arguments
+from attentropy.report.commands.context_facts import context_facts, context_lines
 from attentropy.report.commands.endings import STORE_ENDINGS
 from attentropy.report.commands.examples import examples
 from attentropy.report.commands.info_text import describe_lines, prediction_lines
@@ -91,7 +93,7 @@ def command(
     elif subject is not None and _is_store(subject):
         if tokens is not None:
             raise UsageError("--tokens applies to a model; a trace has its own token count")
-        facts = _store_facts(Path(subject), max_cells)
+        facts = _store_facts(Path(subject), max_cells, for_people=not as_json)
     else:
         import_libraries("describing a model", "torch", "transformers")
         from attentropy.engine.cost.predict import describe
@@ -172,16 +174,17 @@ def _cpu(threads: int) -> str:
     return f"cpu ({threads} thread{'s' * (threads != 1)})"
 
 
-def _store_facts(path: Path, max_cells: int | None) -> Facts:
-    """Return what a trace or a saved comparison contains."""
+def _store_facts(path: Path, max_cells: int | None, *, for_people: bool) -> Facts:
+    """Return what a trace or a saved comparison contains, to print or as JSON."""
     from attentropy.report.compare import stored
     from attentropy.report.compare.difference import Difference
 
+    context = context_lines if for_people else context_facts
     partial = path.name.endswith(".partial")
     trace = stored.open(path, partial=partial, max_cells=max_cells)
     size = format_bytes(size_of(path))
     if isinstance(trace, Difference):
-        return _comparison_facts(path.name, size, trace)
+        return _comparison_facts(path.name, size, trace, context)
     dataset = trace.dataset
     return {
         "trace": path.name,
@@ -193,6 +196,7 @@ def _store_facts(path: Path, max_cells: int | None) -> Facts:
         **answer_facts(trace),
         **source_counts(trace),
         **_perplexity_facts(trace),
+        **context(trace),
         "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},
         "variables": sorted(str(name) for name in dataset.data_vars),
         "model": trace.attrs.get("model"),
@@ -225,8 +229,13 @@ def _unit_counts(trace: Trace) -> Facts:
     return counts
 
 
-def _comparison_facts(name: str, size: str, difference: Difference) -> Facts:
-    """Return of which two traces a comparison is, and what it contains."""
+def _comparison_facts(
+    name: str, size: str, difference: Difference, context: Callable[[Trace], Facts]
+) -> Facts:
+    """Return of which two traces a comparison is, and what it contains.
+
+    context: returns the facts on how far back the heads of a trace attend.
+    """
     sides = zip(("A", "B"), difference.names, difference.traces, strict=True)
     return {
         "comparison": name,
@@ -236,6 +245,7 @@ def _comparison_facts(name: str, size: str, difference: Difference) -> Facts:
                 "name": own,
                 "tokens": trace.prompt_tokens,
                 **answer_facts(trace),
+                **context(trace),
                 "model": trace.attrs.get("model"),
                 "versions": trace.attrs.get("versions"),
                 "notes": trace.attrs.get("notes"),

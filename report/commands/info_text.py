@@ -16,7 +16,7 @@ _STAGES = {
     "load": "loading the model",
     "check": "checking the model",
     "read_the_prompt": "processing the prompt",
-    "sweep_again": "attention map, received attention, thumbnails, rows without sink keys",
+    "sweep_again": "further sweeps: map, thumbnails, received attention, sink keys, distances",
     "answer": "generating the answer",
     "read_the_lens": "logit lens",
     "token_logprobs": "log-probabilities of the tokens",
@@ -36,6 +36,7 @@ _DISK = {
     "map_bytes": "attention map and received attention",
     "thumbnails_bytes": "thumbnails of the heads",
     "scores_bytes": "head scores",
+    "context_bytes": "attention by distance",
     "without_sinks_bytes": "attention without sink keys",
     "lens_bytes": "logit lens",
 }

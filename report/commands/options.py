@@ -165,6 +165,12 @@ _RUN = (
         attributes={"default": None},
     ),
     RunOption(
+        ("--context",),
+        help="Sum each head's attention by distance: how much of the context it uses, and what a "
+        "KV cache with a window per head would take.",
+        attributes={"is_flag": True},
+    ),
+    RunOption(
         ("--no-reference",),
         help="Do not read the placebo questions, without which no rehearsal can be tested.",
         attributes={"is_flag": True},
@@ -222,6 +228,7 @@ _INFO_FLAGS = (
     "--map-tile",
     "--window",
     "--thumbnails/--no-thumbnails",
+    "--context",
     "--lens",
     "--lens-layers",
     "--lens-positions",

@@ -8,12 +8,14 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.content.profile_words import Chart
 from attentropy.report.content.report import ChartsByWidth
+from attentropy.report.figures import context_chart as context
 from attentropy.report.figures import effects_chart as effects
 from attentropy.report.figures import exactmap, headgrid, spread
 from attentropy.report.figures import heatmap_data as cells
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures import tilemap_data as openingmap
 from attentropy.report.figures.bars import bars
+from attentropy.report.figures.context_chart import context_chart
 from attentropy.report.figures.effect_legend import effect_legend
 from attentropy.report.figures.effects_chart import effects_chart
 from attentropy.report.figures.exactmap import first_map
@@ -46,8 +48,8 @@ def opening_charts(
 ) -> dict[str, ChartsByWidth]:
     """Return the charts by name and width: "figure", and those that the trace has values for.
 
-    The others are "bars" of the details, "map" or "window", "spread", the grids of all heads
-    ("grid" on the first screen, "roster" in their section), and where the text is long its
+    The others are "bars" of the details, "map" or "window", "spread", "context", the grids of all
+    heads ("grid" on the first screen, "roster" in their section), and where the text is long its
     "minimap" and "lines". `opened` is the view that the figure opens with, on the scale that it
     opens with, `hidden` the word whose columns of hidden sources it has.
     """
@@ -83,6 +85,10 @@ def opening_charts(
         charts["spread"] = _by_width(
             spread.first_spread(trace, attention, layer, size, views.scale_end(trace, "attention"))
             for size in (spread.WIDE, spread.NARROW)
+        )
+    if (use := trace.context_use()) is not None:
+        charts["context"] = _by_width(
+            context_chart(use, rows, width) for width in (context.WIDE, context.NARROW)
         )
     heads = len(head_columns(trace))
     if heads:

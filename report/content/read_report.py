@@ -11,6 +11,7 @@ from attentropy.report import planes
 from attentropy.report.compare.difference import Difference
 from attentropy.report.content.captions import filled_caption
 from attentropy.report.content.charts import opening_charts
+from attentropy.report.content.context_words import context_words
 from attentropy.report.content.finding_line import finding_line
 from attentropy.report.content.hidden_words import count_columns, hidden_words, main_word
 from attentropy.report.content.profile_words import read_profile
@@ -107,6 +108,7 @@ def read_report(
         ),
         attention=_attention_parts(trace),
         profile=profile,
+        context=context_words(trace),
         sources=read_sources(trace),
         hidden_words=hidden,
         values=ValueSource(trace, shown, attention, sections, subject.sides),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from attentropy.report.content.context_words import ContextWords
 from attentropy.report.content.finding_line import FindingLine
 from attentropy.report.content.profile_words import Chart, ProfileWords
 from attentropy.report.content.readable_lens import ReadableLens
@@ -122,8 +123,9 @@ class Report:
     lens can be read, `rehearsals` what a tooltip says of the answer's tokens, by position and
     layer. `findings` are all of them, `highlights` those of the first screen, `absent` those that
     were looked for and not found; the others stand in `sections`. `charts` are by name what the
-    page opens with. `sources` says what the answer rests on, None where that was not tested, and
-    `hidden_words` has the figure's columns of hidden sources by word. `values` are the one part
+    page opens with. `context` says how far back heads attend and `sources` what the answer rests
+    on, each None where that was not measured; `hidden_words` has the figure's columns of hidden
+    sources by word. `values` are the one part
     that is not read yet: which of them a page holds depends on the bytes that all the rest leaves.
     """
 
@@ -144,6 +146,7 @@ class Report:
     charts: Mapping[str, ChartsByWidth]
     attention: AttentionParts
     profile: ProfileWords | None
+    context: ContextWords | None
     sources: Sources | None
     hidden_words: Mapping[int, HiddenWord]
     values: ValueSource

@@ -12,6 +12,7 @@ from attentropy.report import planes
 from attentropy.report.compare.difference import Difference
 from attentropy.report.content import tables
 from attentropy.report.content.chart_table import ChartTable, number
+from attentropy.report.content.context_tables import context_tables
 from attentropy.report.content.finding_line import FindingLine, finding_line
 from attentropy.report.content.profile_words import ProfileTable
 from attentropy.report.content.source_tables import source_tables
@@ -35,6 +36,7 @@ _NAMES = {
     "attention": ("Attention", "Attention by layer"),
     "map": ("Map", "Where attention goes"),
     "heads": ("Heads", "Attention heads"),
+    "context": ("Context", "How far back the heads attend"),
     "messages": ("Messages", "Messages of the chat"),
     "segments": ("Segments", "Segments of the prompt"),
     "answer": ("Answer", "Answer"),
@@ -72,6 +74,11 @@ _LOOK = {
     ),
     "heads": (
         "Look for heads that stand out from their layer, and for layers whose heads all look alike."
+    ),
+    "context": (
+        "Look for heads whose line is still below the dashed one at large windows: they need most "
+        "of the context. A head that reaches it early would do with a short window, and the cache "
+        "of its key/value head could be cut there if all query heads that share it agree."
     ),
     "messages": _LOOK_UNITS.format("messages"),
     "segments": _LOOK_UNITS.format("segments"),
@@ -154,6 +161,7 @@ def trace_sections(
         "attention": _attention(trace, attention, rows),
         "map": _map(trace, rows),
         "heads": _heads(trace, rows),
+        "context": _context(trace, rows),
         "messages": Section("messages"),
         "segments": Section("segments"),
         "answer": _answer(trace),
@@ -251,6 +259,12 @@ def _heads(trace: Trace, rows: Sequence[str]) -> Section:
     names = score_names(trace)
     own = {"roster": tables.of_heads(trace, names, rows)} if names else {}
     return Section("heads", tables=own, facts=tuple(model_heads(trace)))
+
+
+def _context(trace: Trace, rows: Sequence[str]) -> Section:
+    """Return the section on how far back heads attend."""
+    use = trace.context_use()
+    return Section("context", tables={} if use is None else context_tables(use, rows))
 
 
 def _answer(trace: Trace) -> Section:

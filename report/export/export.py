@@ -8,6 +8,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import palette as page_palette
 from attentropy.report.compare.difference import Difference
 from attentropy.report.export import (
+    context_figure,
     entropy_figure,
     heads_figure,
     image_files,
@@ -41,6 +42,7 @@ _PLANS = {
     "attention": entropy_figure.plan,
     "map": map_figure.plan,
     "heads": heads_figure.plan,
+    "context": context_figure.plan,
     "sources": sources_figure.plan,
     "profile": profile_figure.plan,
 }
@@ -75,8 +77,8 @@ def export(
 
     Args:
         trace: The trace.
-        figure: "lens" (default), "attention", "map", "heads", "sources", "profile", or "story": the
-            headline of the page above the figure with which the page opens.
+        figure: "lens" (default), "attention", "map", "heads", "context", "sources", "profile", or
+            "story": the headline of the page above the figure with which the page opens.
         format: "svg", "png", "pdf", or "csv" for the values drawn.
         by: "word", "message" or "segment": one column of "lens" or "attention" for each, with the
             mean over its tokens. As "csv" and without a `figure`, the sums and means of `Trace.by`:

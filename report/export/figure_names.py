@@ -34,6 +34,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     ),
     "map": ("section", "layer", "head"),
     "heads": ("score", "range"),
+    "context": (),
     "sources": (),
     "profile": (),
 }

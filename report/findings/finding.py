@@ -17,6 +17,7 @@ _TITLES = {
     "lens_layers": "Certainty by layer", "range": "How widely it looks",
     "reference_attention": "Attention, compared with placebos",
     "reference_lens": "Certainty, compared with placebos",
+    "context": "How far back it looks",
     "answer": "The answers", "predictions": "Predictions", "lens_change": "Certainty by layer",
     "translators": "Lens translators",
 }  # fmt: skip

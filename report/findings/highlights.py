@@ -10,18 +10,18 @@ MOST = 8
 # By how much a finding explains the answer: the order of the first screen.
 _ORDER = (
     "answer", "tested", "looked", "sure", "settled", "rehearsal", "predictions", "lens_change",
-    "reference_lens", "reference_attention", "sinks", "heads", "lens_layers", "range",
+    "reference_lens", "reference_attention", "context", "sinks", "heads", "lens_layers", "range",
     "translators",
 )  # fmt: skip
 _SECTIONS = {
     "rehearsal": "lens", "settled": "lens", "lens_layers": "lens", "sure": "lens",
     "tested": "sources", "looked": "attention", "range": "attention", "sinks": "attention",
-    "reference_attention": "attention",
+    "reference_attention": "attention", "context": "context",
 }  # fmt: skip
 
 
 def section_of(observation: Observation) -> str:
-    """Return the section that a finding belongs to: "sources", "lens", "attention" or "heads"."""
+    """Return the section that a finding belongs to: "sources", "lens", "attention", …"""
     default = "lens" if observation.view == "lens" else "heads"
     return _SECTIONS.get(observation.id, default)
 

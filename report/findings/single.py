@@ -8,6 +8,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.lens_skill import lens_skill
 from attentropy.report import planes
 from attentropy.report.findings.attention import observe_attention
+from attentropy.report.findings.context import observe_context
 from attentropy.report.findings.finding import Observation, extremes
 from attentropy.report.findings.looked import observe_looked
 from attentropy.report.findings.rehearsal import observe_rehearsal, of_site
@@ -35,6 +36,7 @@ def observe(trace: Trace, attention: planes.AttentionPlanes | None = None) -> li
     attention = attention or planes.read_attention(trace)
     if attention is not None:
         findings += observe_attention(trace, attention)
+    findings.append(observe_context(trace))
     return [observation for observation in findings if observation is not None]
 
 

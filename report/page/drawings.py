@@ -30,8 +30,8 @@ _MANY_HEADS = 256
 # Charts that stand empty until the script fills them.
 _SCRIPTED = {"bars", "minimap", "lines", "effectlegend"}
 # Charts that are drawn for a telephone as well, because a wide one is unreadable there.
-_FOR_BOTH = {"figure", "map", "window", "spread", "effects"}
-_STILL = {"effects", "hiddenstrip"}  # charts that do not move
+_FOR_BOTH = {"figure", "map", "window", "spread", "effects", "context"}
+_STILL = {"effects", "hiddenstrip", "context"}  # charts that do not move
 
 
 def specifications(charts: Mapping[str, ChartsByWidth]) -> dict[str, dict[str, str]]:

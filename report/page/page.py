@@ -147,6 +147,7 @@ def _context(report: Report) -> dict[str, Any]:
         "payload": {**facts(report), "specs": specifications(report.charts)},
         "glossary": Terms,
         "tested": report.sources is not None,
+        "context": report.context,
         "source_sentences": source_sentences(report.sources, report.axes.layers),
         "strip_words": strip_words(report.sources, report.hidden_words),
         "boxed": bool(report.placement.caption),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from attentropy.kernels.ops import attention, vocabulary
     from attentropy.kernels.sweep import (
         attention_at,
+        attention_by_distance,
         attention_map,
         attention_received,
         attention_recent,
@@ -31,6 +32,7 @@ _HOMES = {
     "Trace": "attentropy.engine.trace.dataset",
     "attention": "attentropy.kernels.ops",
     "attention_at": "attentropy.kernels.sweep",
+    "attention_by_distance": "attentropy.kernels.sweep",
     "attention_map": "attentropy.kernels.sweep",
     "attention_received": "attentropy.kernels.sweep",
     "attention_recent": "attentropy.kernels.sweep",
@@ -53,6 +55,7 @@ __all__ = [
     "Trace",
     "attention",
     "attention_at",
+    "attention_by_distance",
     "attention_map",
     "attention_received",
     "attention_recent",

@@ -1,7 +1,7 @@
 """Compile the second sweep without a GPU, as compiled.py does the attention kernel.
 
-Usage: python compiled_sweep.py [--table] [NAME ...]. Variants are those of VARIANTS and `chosen`,
-the weight on one key per query.
+Usage: python compiled_sweep.py [--table] [NAME ...]. Variants are those of VARIANTS, `chosen`,
+the weight on one key per query, and `by distance`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 import triton
 
 from attentropy.kernels.common import tiles
+from attentropy.kernels.second_sweep.triton_distance_kernel import distance_sums
 from attentropy.kernels.second_sweep.triton_kernel import single_weights, tile_sums
 from attentropy.kernels.second_sweep.triton_launch import Plan
 from compiled import ahead, all_names, main
@@ -50,6 +51,8 @@ def build(architecture: str, size: str, variant: str) -> triton.compiler.Compile
     head = int(size)
     if variant == "chosen":
         return _build_single_weights(architecture, head)
+    if variant == "by distance":
+        return _build_distance_sums(architecture, head)
     changes = dict(VARIANTS[variant])
     tile = changes.pop("tile", (LENGTH, 1))
     single = changes.get("PRECISION") == "ieee"
@@ -93,5 +96,18 @@ def _build_single_weights(architecture: str, head: int) -> triton.compiler.Compi
     return ahead(single_weights, types, constants, architecture, {"num_warps": 4})
 
 
+def _build_distance_sums(architecture: str, head: int) -> triton.compiler.CompiledKernel:
+    types = dict.fromkeys(distance_sums.arg_names, "i32") | dict.fromkeys(("q", "k"), "*bf16")
+    types |= {"lse": "*fp32", "out": "*fp32", **dict.fromkeys(("scale", "softcap", "c"), "fp32")}
+    block = tiles.choose_distance(architecture, tiles.padded_size(head), torch.bfloat16)
+    constants: dict[str, object] = {
+        "D": head, "BM": block.queries, "BN": block.keys, "BD": tiles.padded_size(head),
+        "BINS": 32, "CAUSAL": True, "PRECISION": "tf32", "stride_qd": 1, "stride_kd": 1,
+        **dict.fromkeys(("WINDOW", "CHUNK", "SCALED", "SOFTCAP"), False),
+        **dict.fromkeys((*TABLES, *SEGMENTS)),
+    }  # fmt: skip
+    return ahead(distance_sums, types, constants, architecture, block.options)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:], build, all_names((*VARIANTS, "chosen")))
+    main(sys.argv[1:], build, all_names((*VARIANTS, "chosen", "by distance")))

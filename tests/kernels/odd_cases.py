@@ -13,6 +13,7 @@ import torch
 from attentropy import (
     attention,
     attention_at,
+    attention_by_distance,
     attention_map,
     attention_received,
     attention_recent,
@@ -246,13 +247,18 @@ def check_sweep(impl, q, k, v, arguments):
             torch.where(inside, p.gather(-1, own)[..., 0], 0.0),
         ),
         "recent": (attention_recent(q, k, lse, 3, **call), oracle.recent(p, pairs, 3)),
+        "by distance": (
+            attention_by_distance(q, k, lse, **call), oracle.by_distance(p, arguments)
+        ),
     }  # fmt: skip
     for name, (got, true) in results.items():
         if impl == "triton" and name in ("mean map", "nats"):
             lost = got.isnan() & true.isfinite()  # 0 · (−inf), of a score of −inf alone
             assert not (lost.any() and not _has_low(q, k, arguments))
             got, true = got.masked_fill(lost, 0.0), true.masked_fill(lost, 0.0)
-        assert_close(got, true, bound * max(1, queries if name == "received" else 1), name)
+        assert_close(
+            got, true, bound * max(1, queries if name in ("received", "by distance") else 1), name
+        )
 
 
 def _has_low(q, k, arguments):

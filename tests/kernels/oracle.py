@@ -110,6 +110,24 @@ def recent(p, pairs, last):
     return torch.where(pairs & (rank <= last), p, 0.0).sum(-1)
 
 
+def by_distance(p, mask, first_keys=4):
+    """Return the sums over all queries by distance, the first keys apart, [B, Hq, 1 + bins]."""
+    batch, heads, queries, keys = p.shape
+    offset = mask.get("query_offset")
+    offset = keys - queries if offset is None else offset
+    starts = mask.get("key_starts")
+    farthest = max(offset + queries - 1, keys - 1 - offset, 0)
+    sums = torch.zeros(batch, heads, 2 + farthest.bit_length(), dtype=torch.float64)
+    for b in range(batch):
+        start = 0 if starts is None else int(starts[b])
+        for i in range(queries):
+            for j in range(keys):
+                is_first = start <= j < start + first_keys
+                column = 0 if is_first else 1 + abs(offset + i - j).bit_length()
+                sums[b, :, column] += p[b, :, i, j]
+    return sums
+
+
 def vocabulary(
     hidden, unembedding, *, bias=None, scale=1.0, softcap=None, top_k=5, targets=None, final=None
 ):

@@ -8,6 +8,7 @@ from torch.autograd import forward_ad
 from attentropy import (
     attention,
     attention_at,
+    attention_by_distance,
     attention_map,
     attention_received,
     attention_recent,
@@ -165,6 +166,9 @@ def test_what_is_empty_has_empty_results(queries, keys, impl):
     assert window.shape == (batch, heads, rows, k.shape[2])
     at = attention_at(q, k, keys=torch.zeros(batch, rows, dtype=torch.int64), **call)
     assert at.shape == attention_recent(q, k, last=3, **call).shape == (batch, heads, rows)
+    by_distance = attention_by_distance(q, k, **call)
+    assert by_distance.shape[:2] == (batch, heads)
+    assert (by_distance == 0).all()
 
 
 def test_heads_without_a_size_are_refused():

@@ -12,6 +12,7 @@ import xarray as xr
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.checks.attributes import check_numbers
+from attentropy.engine.trace.context import bin_starts
 from attentropy.engine.trace.schema import ROLES
 from attentropy.engine.trace.statistics import ATTENTION_STATISTICS, WITHOUT_SINKS
 from attentropy.engine.trace.thumbnails import THUMBNAIL_TILES
@@ -48,6 +49,9 @@ _NEEDS = {
     "received": ("received_head",),
     "answer_attention": ("answer_head",),
     "thumbnail": ("tile_q", "tile_k", "head"),
+    "context_mass": ("context_bin", "context_head", "context_reach", "cache_heads", "cache_bytes"),
+    "context_reach": ("context_mass",),
+    "cache_bytes": ("cache_heads",),
     "sink_keys": ("received", "visible"),
     # An unfinished run does not have `sink_keys` yet.
     **dict.fromkeys(WITHOUT_SINKS, ("entropy",)),
@@ -107,7 +111,12 @@ def _check_sizes(dataset: xr.Dataset, trace: str) -> None:
 def _is_in_range(name: str, values: Array) -> bool:
     """Return whether the values of an integer coordinate are ones that its kind can have."""
     is_byte_offset = name.startswith("byte")
-    may_be_none = "head" in name or name.endswith("_ids") or is_byte_offset or name == "message"
+    may_be_none = (
+        "head" in name
+        or name.endswith("_ids")
+        or is_byte_offset
+        or name in ("message", "context_bin")
+    )
     low = -1 if may_be_none else 0
     return bool(values.min() >= low and (values.max() <= _MAX_INTEGER or is_byte_offset))
 
@@ -120,4 +129,6 @@ def _fits(name: str, values: Array, tokens: int) -> bool:
         return bool((np.diff(values) == 1).all() and values[-1] < tokens)
     if name in ("map_query", "map_key", "tile_q", "tile_k"):  # the first tokens of tiles
         return bool(values[0] == 0 and (np.diff(values) > 0).all() and values[-1] < tokens)
+    if name == "context_bin":
+        return np.array_equal(values, bin_starts(tokens)[: len(values)])
     return True

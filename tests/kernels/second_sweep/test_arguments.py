@@ -6,6 +6,7 @@ import torch
 from attentropy import (
     attention,
     attention_at,
+    attention_by_distance,
     attention_map,
     attention_received,
     attention_recent,
@@ -28,6 +29,8 @@ BAD = [
     ),
     (attention_at, {"keys": torch.zeros(2, 8, dtype=torch.int64)}, ValueError, "keys"),
     (attention_at, {"keys": torch.zeros(2, 9)}, ValueError, "keys"),
+    (attention_by_distance, {"first_keys": -1}, ValueError, "must be at least 0, not -1"),
+    (attention_by_distance, {"first_keys": 1.5}, TypeError, "first_keys"),
     (attention_recent, {"last": 0}, ValueError, "last must be at least 1, not 0"),
 ]
 

@@ -15,16 +15,23 @@ SAMPLE = {
     "sm_90/128/map": 160,  # all of them before and after the loops over queries
     "sm_90/128/full": 0,
     "sm_90/128/chosen": 0,
+    "sm_90/64/by distance": 0,
+    "sm_90/128/by distance": 0,
     "sm_90/128/float32": 0,
     "sm_90/256/received": 0,
     "sm_100/128/received": 64,  # also outside the loops
     "gfx942/128/map": 0,
     "gfx942/128/float32": 0,
+    "gfx942/128/by distance": 0,
 }
 # What a version of Triton spills more, also outside the loops.
 MORE = {(3, 6): {"sm_90/128/received": 8, "sm_100/128/received": 72}}
 SAMPLE |= MORE.get(compiler.VERSION, {})
-OTHERS = {"sm_80/128/received": 0, "sm_90/64/map": 64}  # also outside the loops
+OTHERS = {
+    "sm_80/128/by distance": 0,
+    "sm_80/128/received": 0,
+    "sm_90/64/map": 64,
+}  # also outside the loops
 SCORES = 64 * 128  # in one block of sm_80 and sm_90, by 256 threads
 
 
@@ -51,7 +58,13 @@ def test_two_programs_fit_on_a_processor(compiled, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "loops"), [("sm_80/128/map", 2), ("sm_90/128/full", 1), ("sm_90/128/received", 2)]
+    ("name", "loops"),
+    [
+        ("sm_80/128/map", 2),
+        ("sm_90/128/full", 1),
+        ("sm_90/128/received", 2),
+        ("sm_90/128/by distance", 2),
+    ],
 )
 def test_a_score_is_one_multiply_add_and_one_exponential(compiled, name, loops):
     assert compiled[name]["exponentials"] == loops * SCORES // 256

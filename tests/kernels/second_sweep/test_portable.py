@@ -1,10 +1,13 @@
 """The second sweep in PyTorch and in C agrees with sums over the weights in memory, in float64."""
 
+import oracle
+import pytest
 import torch
 
 from attentropy import (
     attention,
     attention_at,
+    attention_by_distance,
     attention_map,
     attention_received,
     attention_recent,
@@ -75,6 +78,42 @@ def test_the_mass_on_the_latest_visible_keys(impl, mask, queries, keys, last):
         for batch in range(2):
             recent = p[batch, 0, row].nonzero()[:, 0][-last:]
             assert_close(wanted[batch, :, row], p[batch][:, row, recent].sum(-1), 1e-12)
+
+
+@pairwise({"first_keys": [0, 4, 300], **GRID})
+def test_the_mass_by_distance_is_the_sum_of_its_weights(impl, mask, queries, keys, first_keys):
+    q, k, lse, mask, bound = masked_inputs(mask, queries, keys)
+    arguments = {"first_keys": first_keys} | mask
+    wanted = attention_by_distance(q, k, lse, impl="reference", **arguments)
+    got = attention_by_distance(q, k, lse.float(), impl=impl, **arguments)
+    assert_close(got, wanted, bound * queries)
+    if queries < 57:  # by definition, weight by weight
+        p = attention_window(q, k, lse, (0, queries), (0, keys), impl="reference", **mask)
+        assert_close(wanted, oracle.by_distance(p, mask, first_keys), 1e-10)
+    has_key = (lse > -torch.inf).sum(-1).double()
+    assert_close(wanted.sum(-1), has_key, 1e-9)
+
+
+@pytest.mark.parametrize("impl", ["portable", "native"])
+def test_the_bins_of_several_blocks_add_up(impl, monkeypatch):
+    monkeypatch.setattr(portable, "_BLOCK", 2**13)
+    for causal in (True, False):
+        q, k, v = inputs(519, 519, heads=2, dim=16)
+        lse = attention(q, k, v, impl="reference", causal=causal).lse
+        wanted = attention_by_distance(q, k, lse, impl="reference", causal=causal)
+        got = attention_by_distance(q, k, lse, impl=impl, causal=causal)
+        assert got.shape == (2, 2, 1 + 11)
+        assert_close(got, wanted, 1e-3)
+
+
+def test_a_row_of_nan_is_in_no_bin_of_keys_that_it_does_not_see():
+    q, k, _ = inputs(40, 40, heads=2, dim=16)
+    lse = attention(q, k, k, impl="reference", window=4).lse
+    lse[0, 0, 20] = torch.nan
+    for impl in ("reference", "portable"):
+        sums = attention_by_distance(q, k, lse, window=4, impl=impl)
+        assert sums[0, 0].isnan().tolist() == [False, True, True, True] + [False] * 4
+        assert not sums[1].isnan().any()
 
 
 def test_the_tiles_of_a_row_sum_to_one_or_to_the_mean_entropy():

@@ -6,6 +6,7 @@ import torch
 from attentropy import (
     attention,
     attention_at,
+    attention_by_distance,
     attention_map,
     attention_received,
     attention_recent,
@@ -67,6 +68,29 @@ def test_triton_chosen_and_recent_keys_match_the_reference(device, mask, poisone
     own_keys[:, ::2] = torch.arange(17, 57, 2)  # a query's own position
     _both(attention_at, q, k, lse, own_keys, bound=bound, **mask)
     _both(attention_recent, q, k, lse, 5, bound=bound * 3, **mask)
+
+
+@on_devices
+@every_second("mask", MASKS, 0)
+def test_triton_sums_by_distance_match_the_reference(device, mask, poisoned):
+    q, k, lse, mask, bound = _on(device, mask, 75, 75)
+    _both(attention_by_distance, q, k, lse, bound=bound * 75, **mask)
+
+
+@on_devices
+@every_second("mask", MASKS, 1)
+def test_triton_sums_by_distance_with_an_offset_match_the_reference(device, mask, poisoned):
+    q, k, lse, mask, bound = _on(device, mask, 41, 150)
+    _both(attention_by_distance, q, k, lse, bound=bound * 41, first_keys=70, **mask)
+
+
+@on_devices
+def test_triton_keeps_nan_out_of_bins_that_its_row_does_not_see(device, poisoned):
+    q, k, lse, mask, _ = _on(device, {"window": 4}, 150, 150)
+    lse[0, 0, 20] = torch.nan
+    sums = attention_by_distance(q, k, lse, impl="triton", **mask)
+    assert sums[0, 0].isnan().tolist() == [False, True, True, True] + [False] * 6
+    assert not sums[1].isnan().any()
 
 
 @on_devices
@@ -150,9 +174,10 @@ def test_nothing_to_sum_is_zero(device, impl, queries, keys):
         attention_map(q, k, lse, tile=4, heads="mean", impl=impl),
         attention_at(q, k, lse, torch.zeros(2, queries, dtype=torch.int64), impl=impl),
         attention_window(q, k, lse, (0, queries), (0, keys), impl=impl),
+        attention_by_distance(q, k, lse, impl=impl)[..., :2],
     )
     shapes = [(2, 2, keys), (2, 2, queries), (2, 1, queries // 4 + (queries > 0), -(-keys // 4)),
-              (2, 2, queries), (2, 2, queries, keys)]  # fmt: skip
+              (2, 2, queries), (2, 2, queries, keys), (2, 2, 2)]  # fmt: skip
     assert [tuple(one.shape) for one in results] == shapes
     assert all((one == 0).all() for one in results)
 
