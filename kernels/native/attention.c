@@ -1,9 +1,10 @@
 /* Attention with its statistics on a CPU, and sums of exact weights, in one parallel region.
 
    Products are sgemm_, and threads those of PyTorch's own OpenMP; the caller passes both, so this file
-   links to neither. Scores are in base 2: z = s log2(e). A row keeps its maximum m, l = Σ 2^(z − m) and
-   t = Σ 2^(z − m) (z − m); when m rises by −δ, the sums become those of z + δ. The key with the largest
-   score counts apart as exactly 1, so that the entropy of a row that sees little else stays exact.
+   links to neither. A row keeps its maximum m and, with z = (s − m) log2(e), the sums l = Σ 2^z and
+   t = Σ 2^z z. When m rises, z falls by δ for every key before, and the sums become those of z − δ. The
+   key with the largest score counts apart as exactly 1, so that the entropy of a row that sees little
+   else stays exact.
 
    Every pointer in Call is row-major with the strides next to it, in elements; the last dimension has
    stride 1. Nothing here needs -ffast-math, and NaN and infinity mean what they mean in IEEE 754. */
@@ -78,15 +79,14 @@ typedef struct {
   Row *rows; /* [block] */
 } Space;
 
-INLINE float power(float x) { /* 2^x for x in LOWEST … 0 */
+INLINE float power(float x) { /* 2^x for x from LOWEST to 128, within 3 · 2^-24 of it */
   float shifted = x + 12582912.0f; /* 1.5 · 2^23: the nearest integer is in the lower bits */
   float f = x - (shifted - 12582912.0f);
-  float p = 1.535336196e-4f;
-  p = p * f + 1.339887385e-3f;
-  p = p * f + 9.618436918e-3f;
-  p = p * f + 5.550332367e-2f;
-  p = p * f + 2.402264774e-1f;
-  p = p * f + 6.931471825e-1f;
+  float p = 1.326472731e-3f;
+  p = p * f + 9.671512991e-3f;
+  p = p * f + 5.550733581e-2f;
+  p = p * f + 2.402224243e-1f;
+  p = p * f + 6.931470037e-1f;
   p = p * f + 1.0f;
   union { float value; uint32_t bits; } n = {shifted}, factor;
   factor.bits = (n.bits + 127u) << 23;
@@ -202,27 +202,26 @@ static void find_spans(Call *call) {
   }
 }
 
-/* Scores of a block of queries and n keys, in base 2 but for sums; a key of another segment has −inf. */
+/* Scores of a block of queries and n keys; a key of another segment has −inf. */
 static void score(const Call *call, const Space *space, const float *q, int64_t q_stride, int64_t queries,
                   int64_t batch, int64_t head, int64_t left, int64_t n) {
   int64_t k_stride, stride = KEYS;
   const float *k = rows_of(&call->k, call->type, batch, head / call->group, left, n, call->dim, space->k,
                            &k_stride);
-  float unit = call->tiles ? 1.0f : LOG2E; /* lse is in nats, and weights need its digits */
-  float zero = 0, one = 1, factor = call->softcap ? call->scale : call->scale * unit;
+  float zero = 0, one = 1, scale = call->scale;
   /* With a factor of 0, sgemm_ would not read q and k, which may hold NaN. */
-  call->product("T", "N", &n, &queries, &call->dim, factor == 0 ? &one : &factor, k, &k_stride, q, &q_stride, &zero,
+  call->product("T", "N", &n, &queries, &call->dim, scale == 0 ? &one : &scale, k, &k_stride, q, &q_stride, &zero,
                 space->scores, &stride);
-  if (factor != 0 && !call->softcap && !call->slopes && !call->segments) return;
+  if (scale != 0 && !call->softcap && !call->slopes && !call->segments) return;
   for (int64_t r = 0; r < queries; r++) {
     float *s = space->scores + r * KEYS;
     const Row *row = space->rows + r;
-    if (factor == 0)
-      for (int64_t j = row->first; j < row->stop; j++) s[j] *= factor;
+    if (scale == 0)
+      for (int64_t j = row->first; j < row->stop; j++) s[j] *= scale;
     if (call->softcap)
-      bend(s + row->first, row->stop - row->first, 1.0f / call->softcap, call->softcap * unit);
+      bend(s + row->first, row->stop - row->first, 1.0f / call->softcap, call->softcap);
     if (call->slopes) {
-      float slope = call->slopes[head] * unit, gap = (float)(row->position - left);
+      float slope = call->slopes[head], gap = (float)(row->position - left);
       for (int64_t j = row->first; j < row->stop; j++) s[j] -= slope * (gap - (float)j);
     }
     if (call->segments)
@@ -240,7 +239,7 @@ INLINE void add_row(Sums *sums, float *acc, int64_t width, float *s, const Row *
   for (int j = first; j < stop; j++) high = s[j] > high ? s[j] : high;
   if (high > sums->m) {
     if (sums->m > -INFINITY) { /* otherwise all sums are 0 */
-      double shift = (double)sums->m - high, f = power_any((float)shift);
+      double shift = ((double)sums->m - high) / LN2, f = power_any((float)shift);
       if (varied) sums->u = f * (sums->u + shift * (2 * sums->t + shift * sums->l));
       sums->t = f * (sums->t + shift * sums->l);
       sums->l *= f, sums->far *= f, sums->early *= f;
@@ -255,7 +254,7 @@ INLINE void add_row(Sums *sums, float *acc, int64_t width, float *s, const Row *
   float m = sums->m == -INFINITY ? 0 : sums->m, l = 0, t = 0, u = 0, f = 0;
 #pragma omp simd reduction(+ : l, t, u, f)
   for (int j = first; j < stop; j++) {
-    float z = s[j] - m, y = z < LOWEST ? LOWEST : z, p = power(y);
+    float z = (s[j] - m) * LOG2E, y = z < LOWEST ? LOWEST : z, p = power(y);
     p = z < LOWEST ? 0.0f : p;
     l += p;
     t += p * y;
@@ -328,7 +327,7 @@ static void finish(const Call *call, const Space *space, int64_t batch, int64_t 
     int64_t at = (batch * call->heads + head) * call->queries + begin + r;
     int none = x->l == 0;
     double g = none ? NAN : 1 / x->l, log_l = log(x->l), t = x->t * g * LN2;
-    double lse = none ? -INFINITY : LN2 * x->m + log_l, share = 0;
+    double lse = none ? -INFINITY : x->m + log_l, share = 0;
     if (call->lse) call->lse[at] = (float)lse;
     if (call->entropy) call->entropy[at] = (float)(log_l - t < 0 ? 0 : none ? NAN : log_l - t);
     if (call->max_prob) call->max_prob[at] = (float)g;
@@ -338,7 +337,7 @@ static void finish(const Call *call, const Space *space, int64_t batch, int64_t 
     }
     if (call->distance) call->distance[at] = (float)(x->far * g);
     if (call->sink_mass) call->sink_mass[at] = (float)(x->early * g);
-    if (call->max_logit) call->max_logit[at] = (float)(LN2 * x->m + 0 * g);
+    if (call->max_logit) call->max_logit[at] = (float)(x->m + 0 * g);
     if (call->top_key) call->top_key[at] = none || isnan(x->l) ? -1 : (int32_t)x->top;
     if (call->sinks) share = 1 / (1 + exp(lse - call->sinks[head]));
     if (call->sink_prob) call->sink_prob[at] = (float)share;
