@@ -16,7 +16,7 @@ from pictures import without_pictures
 from possible import impossible_numbers
 from traces import synthetic
 
-SOME = (*range(12), 65)  # every kind
+SOME = (*range(12), 19, 65)  # every kind
 
 
 @pytest.mark.costly
