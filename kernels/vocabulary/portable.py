@@ -182,7 +182,9 @@ class _Final:
     def read(self, left: int, right: int, z: Tensor, shift: Tensor) -> None:
         """Take in a block, once for all layers, which have the logits z and moved by `shift`."""
         rows = len(self.hidden)
-        self.p, *own = self.space[:, : rows * (right - left)].view(-1, rows, right - left)
+        self.p, *own = self.space[:, : rows * (right - left)].view(
+            len(self.space), rows, right - left
+        )
         if self.is_read:
             self.z, self.shift = z[len(z) - rows :], shift[len(z) - rows :]
         else:
