@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -131,12 +132,12 @@ class LensArrays:
                 if (reader := self.reading.reader(site, layer)) is not None
                 and (state := self.reading.state(states, site, layer)) is not None
             ]
-            before = s * len(self.reading.layers)
+            show = partial(_show_after, progress, s * len(self.reading.layers))
             with gauge.within("lens", tuple(layer for layer, *_ in cells)):
                 results = read_layers(
                     [reader for _, reader, _ in cells], [state for *_, state in cells],
                     top_k=self.top_k, targets=predicted, final=final,
-                    progress=lambda count, before=before: progress(before + count),
+                    progress=show,
                 )  # fmt: skip
             for (layer, _, state), result in zip(cells, results, strict=True):
                 with gauge.within("writing", layer):
@@ -247,6 +248,10 @@ class LensArrays:
             texts = dict(zip(new, map(str, vocabulary_text(self.tokenizer, new)), strict=True))
         self.vocabulary |= texts
         return texts
+
+
+def _show_after(progress: Callable[[int], None], earlier: int, count: int) -> None:
+    progress(earlier + count)
 
 
 def _spread(values: Tensor, rows: np.ndarray, length: int, fill: float) -> Tensor:

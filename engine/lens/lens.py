@@ -154,14 +154,13 @@ def read_layers(
 
 def _by_layer(result: VocabularyResult, layers: int) -> list[VocabularyResult]:
     """Return the result of each layer, whose rows follow each other in `result`."""
-    columns = {f.name: getattr(result, f.name) for f in fields(result)}
+    columns: dict[str, Any] = {
+        name: values.unflatten(0, (layers, -1))
+        for name, values in vars(result).items()
+        if values is not None
+    }
     return [
-        VocabularyResult(
-            **{
-                name: None if column is None else column.unflatten(0, (layers, -1))[layer]
-                for name, column in columns.items()
-            }
-        )
+        VocabularyResult(**{name: values[layer] for name, values in columns.items()})
         for layer in range(layers)
     ]
 
