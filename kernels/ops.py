@@ -168,7 +168,9 @@ def vocabulary(
         targets: Token ids [N] or [N, T] whose log-probability and rank to return. An id out of
             range is refused, but on a GPU, where a check would wait for the device, its
             log-probability is NaN and its rank −1.
-        final: Hidden states of the last layer [N, d], for `kl`.
+        final: Hidden states of the last layer [M, d], for `kl`. M is N, or a part of it: `hidden`
+            then has M rows of one layer after the other, and each of them is compared with the
+            same row of `final`, whose logits are computed once for all layers.
         impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
 
     Returns:
@@ -227,7 +229,13 @@ def _check_vocabulary(
         checks.check_targets(call, targets, hidden.shape[0])
     if final is not None:
         checks.check_tensors(call, {"hidden": hidden, "final": final}, 2)
-        if final.shape != hidden.shape:
+        rows = max(1, final.shape[0])
+        if (
+            final.shape[1] != hidden.shape[1]
+            or hidden.shape[0] % rows
+            or (final.shape[0] == 0 < hidden.shape[0])
+        ):
             raise ValueError(
-                f"{call}: final must have the shape of hidden, not {checks.describe(final)}"
+                f"{call}: final must have as many rows as hidden, or a whole part of them, and the "
+                f"same width, not {checks.describe(final)}"
             )

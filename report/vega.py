@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import threading
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,18 @@ class DrawingStopped(AttentropyError):
 
 def to_svg(chart: dict[str, Any]) -> str:
     """Return the SVG of a Vega-Lite chart."""
-    return str(_call("vegalite_to_svg", json.dumps(chart)))
+    return str(_call("vega_to_svg", _compiled(json.dumps(chart))))
 
 
 def to_vega(chart: dict[str, Any]) -> dict[str, Any]:
     """Return the Vega specification of a Vega-Lite chart."""
-    return dict(_call("vegalite_to_vega", json.dumps(chart)))
+    return dict(json.loads(_compiled(json.dumps(chart))))
+
+
+@lru_cache(maxsize=16)  # a page's charts: each is drawn and described
+def _compiled(chart: str) -> str:
+    """Return the Vega specification of a Vega-Lite chart, both as JSON."""
+    return json.dumps(_call("vegalite_to_vega", chart))
 
 
 def scenegraph(specification: dict[str, Any]) -> dict[str, Any]:
@@ -58,8 +65,19 @@ def to_pdf(svg: str) -> bytes:
 
 
 def bundle() -> str:
-    """Return Vega, Vega-Lite and vega-embed as one script."""
+    """Return Vega, Vega-Lite and vega-embed as one script; `page.bundle` has it ready."""
     return str(_call("javascript_bundle"))
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what the bundle has."""
+    import vl_convert
+
+    return {
+        "vega": vl_convert.get_vega_version(),
+        "vega-lite": vl_convert.get_vegalite_versions()[-1],
+        "vega-embed": vl_convert.get_vega_embed_version(),
+    }
 
 
 class _Converter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.lens.budget import REHEARSED_POSITIONS, TRANSLATED, latest_positions
+from attentropy.engine.lens.lens import read_layers
 from attentropy.engine.lens.placebo import PlaceboStates
 from attentropy.engine.lens.plan import FINAL, LensPlan
 from attentropy.engine.lens.points import States
@@ -106,7 +108,7 @@ class LensArrays:
     ) -> tuple[dict[str, Tensor], dict[str, str]]:  # fmt: skip
         """Read the lens at the tokens start … stop−1 and write its values into `sink`.
 
-        progress: called with the number of states read so far, before each of them. gauge: measures
+        progress: called with the number of layers read so far, now and then. gauge: measures
         the parts "lens" and "writing". Returns the tensors and facts from which `restore` continues
         without the states.
         """
@@ -123,17 +125,21 @@ class LensArrays:
         tensors = {"target_ids": torch.from_numpy(target_ids.copy())}
         token_ids = {*target_ids[rows].tolist()} if self.is_causal else set()
         rehearsed = torch.from_numpy(np.flatnonzero(np.isin(rows + start, self._rehearsed)))
-        count = 0
         for s, site in enumerate(self.reading.sites):
-            for layer in self.reading.layers:
-                lens = self.reading.reader(site, layer)
-                state = self.reading.state(states, site, layer)
-                if lens is None or state is None:
-                    continue
-                progress(count)
-                count += 1
-                with gauge.within("lens", layer):
-                    result = lens.read(state, top_k=self.top_k, targets=predicted, final=final)
+            cells = [
+                (layer, reader, state)
+                for layer in self.reading.layers
+                if (reader := self.reading.reader(site, layer)) is not None
+                and (state := self.reading.state(states, site, layer)) is not None
+            ]
+            show = partial(_show_after, progress, s * len(self.reading.layers))
+            with gauge.within("lens", tuple(layer for layer, *_ in cells)):
+                results = read_layers(
+                    [reader for _, reader, _ in cells], [state for *_, state in cells],
+                    top_k=self.top_k, targets=predicted, final=final,
+                    progress=show,
+                )  # fmt: skip
+            for (layer, _, state), result in zip(cells, results, strict=True):
                 with gauge.within("writing", layer):
                     self._write(sink, (s, self.entries[layer]), result, rows, start, stop)
                     token_ids.update(result.top_ids.unique().tolist())
@@ -212,11 +218,10 @@ class LensArrays:
         """Add what the placebo questions give the tokens at the prompt's last positions."""
         ends = self._rehearsed - (len(self.text.ids) - placebo.shared)
         columns = np.flatnonzero(ends >= 0)
-        for row, layer in enumerate(layers):
-            ids = np.full(placebo.shared, -1, np.int64)
-            ids[ends[columns]] = rehearsal.ids[row, columns]
-            values = placebo.greatest(self.reading.lens, site, layer, ids.tolist())
-            rehearsal.placebo[row, columns] = values[ends[columns]]
+        ids = np.full((len(layers), placebo.shared), -1, np.int64)
+        ids[:, ends[columns]] = rehearsal.ids[:, columns]
+        values = placebo.greatest(self.reading.lens, site, layers, ids)
+        rehearsal.placebo[:, columns] = values[:, ends[columns]]
 
     def _write_rehearsal(
         self, sink: Sink, entries: Sequence[tuple[int, int]], rehearsal: Rehearsal,
@@ -243,6 +248,10 @@ class LensArrays:
             texts = dict(zip(new, map(str, vocabulary_text(self.tokenizer, new)), strict=True))
         self.vocabulary |= texts
         return texts
+
+
+def _show_after(progress: Callable[[int], None], earlier: int, count: int) -> None:
+    progress(earlier + count)
 
 
 def _spread(values: Tensor, rows: np.ndarray, length: int, fill: float) -> Tensor:

@@ -19,6 +19,9 @@ from attentropy.kernels.ops import VocabularyResult, vocabulary
 # Rows that are normed and read at once: a float32 copy of all of them would be a second prompt.
 _ROWS = 4096
 
+# Called with how many of the layers' rows are read so far, as a count of layers.
+Progress = Callable[[int], None]
+
 
 @dataclass(frozen=True)
 class Lens:
@@ -52,22 +55,26 @@ class Lens:
         for first in range(0, max(1, len(residual)), _ROWS):
             rows = slice(first, first + _ROWS)
             parts.append(
-                self._read_rows(
-                    residual[rows],
+                self.head_statistics(
+                    self.head_input(residual[rows]),
                     None if targets is None else targets[rows],
                     None if final is None else final[rows],
                     top_k=top_k,
                 )
             )
-        return parts[0] if len(parts) == 1 else _concatenated(parts)
+        return _concatenated(parts)
 
     @torch.no_grad()
-    def _read_rows(
-        self, residual: Tensor, targets: Tensor | None, final: Tensor | None, *, top_k: int
+    def head_statistics(
+        self, hidden: Tensor, targets: Tensor | None, final: Tensor | None, *, top_k: int
     ) -> VocabularyResult:
+        """Return the statistics of what the head reads, `hidden` [N, d]; see `head_input`.
+
+        final: residuals of the last layer [M, d], see `vocabulary`.
+        """
         device = self.weight.device
         return vocabulary(
-            self.head_input(residual),
+            hidden,
             self.weight.detach(),
             bias=None if self.bias is None else self.bias.detach(),
             scale=self.scale,
@@ -106,8 +113,62 @@ class Lens:
         return cast(Tensor, self.norm(residual.to(device_of(self.norm, device)))).to(device)
 
 
+def read_layers(
+    readers: Sequence[Lens],
+    states: Sequence[Tensor],
+    *,
+    top_k: int = 5,
+    targets: Tensor | None = None,
+    final: Tensor | None = None,
+    progress: Progress = lambda count: None,
+) -> list[VocabularyResult]:
+    """Return what `Lens.read` returns for the states [N, d] of each layer, all with one head.
+
+    readers: the lens of each state; they differ in nothing but what leads to the head. targets: ids
+    [N] for all layers, or [layers, N]. final: as in `Lens.read`. On a CPU, the same rows of all
+    layers go through the head together: one product for all of them costs less than one for each,
+    and the last layer's logits are computed once for all layers, in blocks of rows.
+    """
+    ids = None if targets is None else targets.expand(len(states), -1)
+    if not states or readers[0].weight.device.type != "cpu":
+        results = []
+        for layer, (reader, state) in enumerate(zip(readers, states, strict=True)):
+            progress(layer)
+            own = None if ids is None else ids[layer]
+            results.append(reader.read(state, top_k=top_k, targets=own, final=final))
+        return results
+    count, parts = len(states[0]), []
+    step = max(1, _ROWS // len(states))
+    for first in range(0, max(1, count), step):
+        progress(first * len(states) // max(1, count))
+        rows = slice(first, first + step)
+        result = readers[0].head_statistics(
+            torch.cat([r.head_input(s[rows]) for r, s in zip(readers, states, strict=True)]),
+            None if ids is None else ids[:, rows].flatten(),
+            None if final is None else final[rows],
+            top_k=top_k,
+        )
+        parts.append(_by_layer(result, len(states)))
+    return [_concatenated(layer) for layer in zip(*parts, strict=True)]
+
+
+def _by_layer(result: VocabularyResult, layers: int) -> list[VocabularyResult]:
+    """Return the result of each layer, whose rows follow each other in `result`."""
+    columns: dict[str, Any] = {
+        name: values.unflatten(0, (layers, -1))
+        for name, values in vars(result).items()
+        if values is not None
+    }
+    return [
+        VocabularyResult(**{name: values[layer] for name, values in columns.items()})
+        for layer in range(layers)
+    ]
+
+
 def _concatenated(parts: Sequence[VocabularyResult]) -> VocabularyResult:
     """Return the results of consecutive rows as one."""
+    if len(parts) == 1:
+        return parts[0]
     columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(parts[0])}
     values: dict[str, Any] = {
         name: None if column[0] is None else torch.cat(column) for name, column in columns.items()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from attentropy.engine.lens.lens import Lens
+from attentropy.engine.lens.lens import Lens, read_layers
 from attentropy.engine.lens.points import States
 
 
@@ -26,20 +26,24 @@ class PlaceboStates:
     shared: int
     entropies: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
 
-    def greatest(self, lens: Lens, site: str, layer: int, ids: Sequence[int]) -> np.ndarray:
-        """Return the largest ln P that any question gives each token, [shared].
+    def greatest(self, lens: Lens, site: str, layers: Sequence[int], ids: np.ndarray) -> np.ndarray:
+        """Return the largest ln P that any question gives each token, [layers, shared].
 
-        ids: one token for each of the last tokens, in their order; NaN for −1.
+        ids [layers, shared]: for each layer one token for each of the last tokens, in their order;
+        NaN for −1.
         """
-        wanted = np.asarray(ids)
-        state = self.states[site][layer]
-        if state is None:
-            return np.full(self.shared, np.nan, np.float32)
-        targets = torch.from_numpy(np.tile(wanted.clip(0), self.count)).long()
-        result = lens.read(state, top_k=0, targets=targets)
-        last = result.entropy.float().cpu().numpy()[self.shared - 1 :: self.shared]
-        self.entropies[site, layer] = last
-        assert result.target_logprob is not None
-        values = result.target_logprob.float().cpu().numpy()
-        greatest = values.reshape(self.count, self.shared).max(0)  # NaN where any is
-        return np.where(wanted < 0, np.nan, greatest).astype(np.float32)
+        greatest = np.full(ids.shape, np.nan, np.float32)
+        read = [(row, layer, state) for row, layer in enumerate(layers)
+                if (state := self.states[site][layer]) is not None]  # fmt: skip
+        targets = torch.from_numpy(np.tile(ids.clip(0), self.count)).long()
+        results = read_layers(
+            [lens] * len(read), [state for *_, state in read], top_k=0,
+            targets=targets[[row for row, *_ in read]],
+        )  # fmt: skip
+        for (row, layer, _), result in zip(read, results, strict=True):
+            last = result.entropy.float().cpu().numpy()[self.shared - 1 :: self.shared]
+            self.entropies[site, layer] = last
+            assert result.target_logprob is not None
+            values = result.target_logprob.float().cpu().numpy()
+            greatest[row] = values.reshape(self.count, self.shared).max(0)  # NaN where any is
+        return np.where(ids < 0, np.float32(np.nan), greatest)

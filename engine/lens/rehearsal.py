@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.lens.lens import Lens
+from attentropy.engine.lens.lens import Lens, read_layers
 
 _PART_OF_LETTER = re.compile(r"<(?:0x[0-9A-F]{2} ?)+>")  # as `vocabulary_text` writes it
 _ROWS = 1024  # rows whose logits of all the answer's tokens exist at once
@@ -73,17 +73,17 @@ def rehearse(
     at = np.asarray(positions)
     tokens = torch.tensor(unique)
     is_own = torch.as_tensor(np.asarray(own)[at])[:, None] == tokens  # [n, T]
-    for layer, residual in enumerate(residuals):
-        best = _most_likely(lens, residual, tokens, is_own)
-        targets = tokens[best.clamp_min(0)][:, None]
-        read = lens.read(residual, top_k=0, targets=targets)
+    best = torch.stack([_most_likely(lens, one, tokens, is_own) for one in residuals])
+    targets = tokens[best.clamp_min(0)]
+    results = read_layers([lens] * len(residuals), residuals, top_k=0, targets=targets)
+    for layer, read in enumerate(results):
         assert read.target_logprob is not None
         assert read.target_rank is not None
-        values = read.target_logprob[:, 0].cpu().numpy()
-        is_measured = (best >= 0).numpy() & np.isfinite(values)
+        values = read.target_logprob.cpu().numpy()
+        is_measured = (best[layer] >= 0).numpy() & np.isfinite(values)
         logprob[layer, at] = np.where(is_measured, values, np.nan)
-        ids[layer, at] = np.where(is_measured, targets[:, 0].numpy(), -1)
-        rank[layer, at] = np.where(is_measured, read.target_rank[:, 0].cpu().numpy(), -1)
+        ids[layer, at] = np.where(is_measured, targets[layer].numpy(), -1)
+        rank[layer, at] = np.where(is_measured, read.target_rank.cpu().numpy(), -1)
     return result
 
 

@@ -10,13 +10,15 @@ from typing import Any
 
 import torch
 
-from attentropy.engine.measure.gauge import Gauge, Key
+from attentropy.engine.measure.gauge import Gauge, Key, Layer
 
 _STATUS = Path("/proc/self/status")
 
 
 class Seconds(Gauge):
     """Time per part: between events in a GPU's stream, or by a CPU's performance counter.
+
+    What several layers share is divided among them alike.
 
     Only `wait` waits for the device, so that measuring never leaves it without work.
     """
@@ -52,7 +54,9 @@ class Seconds(Gauge):
         for (start, _), (stop, key) in zip(self._marks, self._marks[1:], strict=False):
             if key is not None:
                 interval = start.elapsed_time(stop) / 1e3 if self._on_gpu else stop - start
-                seconds[key] = seconds.get(key, 0.0) + interval
+                for own in _of_each(key):
+                    share = interval / len(_of_each(key))
+                    seconds[own] = seconds.get(own, 0.0) + share
         if self._on_gpu:
             self._spare += [stamp for stamp, _ in self._marks]
         self._marks.clear()
@@ -71,7 +75,7 @@ class Bytes(Gauge):
         super().__init__()
         self._device = device.type
         self._peaks: dict[Key, float] = {}
-        self._bases: dict[int | None, int] = {}
+        self._bases: dict[Layer, int] = {}
 
     @property
     def counter(self) -> str | None:
@@ -86,7 +90,8 @@ class Bytes(Gauge):
         if self._open:
             key = self._open[-1]
             peak = peak_bytes(self._device) - self._bases[key[0]]
-            self._peaks[key] = max(self._peaks.get(key, 0.0), float(peak))
+            for own in _of_each(key):
+                self._peaks[own] = max(self._peaks.get(own, 0.0), float(peak))
         _reset(self._device)
 
     def _opened(self) -> None:
@@ -98,6 +103,14 @@ class Bytes(Gauge):
         """Return the peak bytes of each part since the last reading."""
         peaks, self._peaks = self._peaks, {}
         return peaks
+
+
+def _of_each(key: Key) -> list[Key]:
+    """Return the keys of all layers that share a part."""
+    layer, part = key
+    if not isinstance(layer, tuple):
+        return [key]
+    return [(one, part) for one in layer] or [(None, part)]
 
 
 def peak_bytes(device: str, *, reset: bool = False) -> int:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# (layer, part); layer None: outside the layers.
-Key = tuple[int | None, str]
+# (layer, part); layer None: outside the layers; several: a part of all of them alike.
+Layer = int | tuple[int, ...] | None
+Key = tuple[Layer, str]
 
 
 class Gauge:
@@ -19,8 +20,8 @@ class Gauge:
     def __init__(self) -> None:
         self._open: list[Key] = []
 
-    def enter(self, part: str, layer: int | None = None) -> None:
-        """Begin a part of `layer`, or of the layer that is open."""
+    def enter(self, part: str, layer: Layer = None) -> None:
+        """Begin a part of `layer`, or of the layer that is open; several layers share a part."""
         if layer is None and self._open:
             layer = self._open[-1][0]
         self._mark()
@@ -33,7 +34,7 @@ class Gauge:
         self._open.pop()
 
     @contextmanager
-    def within(self, part: str, layer: int | None = None) -> Iterator[None]:
+    def within(self, part: str, layer: Layer = None) -> Iterator[None]:
         """Keep a part open inside a `with` block."""
         self.enter(part, layer)
         try:

@@ -18,7 +18,7 @@ from attentropy.engine.attention.selfcheck import check_model, probe_ids
 from attentropy.engine.errors import LensRefused
 from attentropy.engine.lens.arrays import LENS_FIELDS
 from attentropy.engine.lens.head import find_lens
-from attentropy.engine.lens.lens import Lens
+from attentropy.engine.lens.lens import Lens, read_layers
 from attentropy.engine.lens.plan import FINAL, Translate, site_points, sites_read, source_of
 from attentropy.engine.lens.points import Point, Points, States, capture_states
 from attentropy.engine.model.layers import decoder_layers
@@ -143,12 +143,11 @@ class RecordedLens:
         values: dict[str, list[list[np.ndarray]]] = {name: [] for name in LENS_FIELDS}
         for site in self.sites:
             source = source_of(site)
-            results = [
-                self._read_state(
-                    self._reader(site, layer), self._gathered(passes, source, layer), targets, final
-                )
-                for layer in range(len(self.points[source]))
+            states = [
+                self._gathered(passes, source, layer) for layer in range(len(self.points[source]))
             ]
+            readers = [self._reader(site, layer) for layer in range(len(states))]
+            results = _read_states(readers, states, targets, final)
             for name in LENS_FIELDS:
                 values[name].append([result[name] for result in results])
         arrays = {name: np.array(sites) for name, sites in values.items()}
@@ -168,18 +167,36 @@ class RecordedLens:
         states = [state for one in passes if (state := one.state(site, layer)) is not None]
         return (states[0] if len(states) == 1 else torch.cat(states)) if states else None
 
-    def _read_state(
-        self, lens: Lens | None, state: Tensor | None, targets: Tensor, final: Tensor
-    ) -> dict[str, np.ndarray]:
-        """Return one layer's values at the rows; what a site lacks in this layer is missing."""
-        if lens is None or state is None:
-            count = len(targets)
-            return {
-                name: np.full((count, TOP_K) if "_top_" in name else count, fill)
-                for name, fill in _FILLS.items()
-            }
-        result = lens.read(state, top_k=TOP_K, targets=targets, final=final)
-        return {name: getattr(result, part).cpu().numpy() for name, part in LENS_FIELDS.items()}
+
+def _read_states(
+    readers: Sequence[Lens | None],
+    states: Sequence[Tensor | None],
+    targets: Tensor,
+    final: Tensor,
+) -> list[dict[str, np.ndarray]]:
+    """Return each layer's values at the rows; what a site lacks in a layer is missing."""
+    cells = [
+        (layer, reader, state)
+        for layer, (reader, state) in enumerate(zip(readers, states, strict=True))
+        if reader is not None and state is not None
+    ]
+    results = read_layers(
+        [reader for _, reader, _ in cells], [state for *_, state in cells],
+        top_k=TOP_K, targets=targets, final=final,
+    )  # fmt: skip
+    count = len(targets)
+    values = [
+        {
+            name: np.full((count, TOP_K) if "_top_" in name else count, fill)
+            for name, fill in _FILLS.items()
+        }
+        for _ in states
+    ]
+    for (layer, *_), result in zip(cells, results, strict=True):
+        values[layer] = {
+            name: getattr(result, part).cpu().numpy() for name, part in LENS_FIELDS.items()
+        }
+    return values
 
 
 _FILLS: dict[str, Any] = {

@@ -152,6 +152,7 @@ def vocabulary(
         stats["target_rank"] = rank_of.gather(-1, targets.long()).int()
     if final is not None:
         log_f = to_logits(final).log_softmax(-1)
+        log_f = log_f.repeat(len(logits) // max(1, len(log_f)), 1)  # for each layer's rows
         f = log_f.exp()
         kl = torch.where(f == 0, 0.0, f * (log_f - log_p)).sum(-1)
         stats["kl"] = (kl + 0 * lse).clamp_min(0.0)  # NaN where lse is, too

@@ -1,7 +1,9 @@
 """Vocabulary statistics in PyTorch on any device, in blocks of rows and of the vocabulary.
 
-No logits are stored: at most three blocks of `_ROWS` × `_COLUMNS` logits are alive at once. They
-stay in a processor's cache, so that mostly the products take time.
+No logits are stored: at most four blocks of `_ROWS` × `_COLUMNS` logits are alive at once. They
+stay in a processor's cache, so that mostly the products take time. A block has the same rows of
+all layers: these are one product, and the last layer's logits, from which each layer's divergence
+is measured, are computed once for all of them.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-_ROWS, _COLUMNS = 1024, 1024
+_ROWS, _COLUMNS = 1024, 512
 _FLOOR = -1e30  # of a row's maximum
 _GROUP = 16  # columns of a block whose maximum the top k compare first
 
@@ -140,7 +142,7 @@ class _Rank:
 
 
 class _RowSums:
-    """The running maximum m, l = Σ e^z and t = Σ e^z·y of each row; y is z for the entropy."""
+    """The running maximum m, l = Σ e^z and t = Σ e^z·z of each row, z its logits minus m."""
 
     def __init__(self, hidden: Tensor) -> None:
         self.m = hidden.new_full((len(hidden),), -math.inf)
@@ -156,11 +158,67 @@ class _RowSums:
         self.m = m
         return shift
 
-    def add(self, p: Tensor, y: Tensor, shift: Tensor, y_shift: Tensor) -> None:
-        """Add a block's e^z and y (overwritten), once z moved by `shift` and y by `y_shift`."""
+    def add(self, p: Tensor, z: Tensor, shift: Tensor) -> None:
+        """Add a block's p = e^z and z (overwritten), once z moved by `shift`."""
         factor = shift.exp()
-        self.t = factor * (self.t + y_shift * self.l) + y.mul_(p).sum(-1)
+        self.t = factor * (self.t + shift * self.l) + z.mul_(p).sum(-1)
         self.l = factor * self.l + p.sum(-1)
+
+
+class _Final:
+    """The last layer's rows [M, d], and what a block of the vocabulary adds to their sums.
+
+    z: their logits in the block minus the running maximum m [M]; p: e^z; shift: what the block
+    moved m by. A divergence needs Σ p·(z − y) for each layer's own y; l is Σ p of earlier blocks.
+    is_read: whether the block's last M rows are these very rows, so that they have their logits.
+    """
+
+    def __init__(self, hidden: Tensor, head: _Head, width: int, is_read: bool) -> None:
+        self.hidden, self.head, self.is_read = hidden, head, is_read
+        self.sums = _RowSums(hidden)
+        self.space = hidden.new_empty(1 if is_read else 2, len(hidden) * width)
+        self.z = self.p = self.shift = hidden
+
+    def read(self, left: int, right: int, z: Tensor, shift: Tensor) -> None:
+        """Take in a block, once for all layers, which have the logits z and moved by `shift`."""
+        rows = len(self.hidden)
+        self.p, *own = self.space[:, : rows * (right - left)].view(
+            len(self.space), rows, right - left
+        )
+        if self.is_read:
+            self.z, self.shift = z[len(z) - rows :], shift[len(z) - rows :]
+        else:
+            self.z = self.head.block(self.hidden, left, right, out=own[0])
+            self.shift = self.sums.move(self.z.amax(-1))
+            self.z -= self.sums.m[:, None]
+        torch.exp(self.z, out=self.p)
+
+    def add(self) -> None:
+        """Add the block to l, once all layers have used it."""
+        self.sums.l = self.shift.exp() * self.sums.l + self.p.sum(-1)
+
+
+class _Divergence:
+    """The running t = Σ e^z·(z − y) of each layer's rows, [layers · M], y their own logits."""
+
+    def __init__(self, hidden: Tensor, final: _Final) -> None:
+        self.final = final
+        self.t = hidden.new_zeros(len(hidden) // max(1, len(final.hidden)), len(final.hidden))
+
+    def add(self, y: Tensor, shift: Tensor, spare: Tensor, is_odd: bool) -> None:
+        """Add a block's y, once it moved by `shift` [layers · M]; `spare` is overwritten."""
+        final = self.final
+        shape = (*self.t.shape, y.shape[-1])
+        gap = torch.sub(final.z, y.view(shape), out=spare.view(shape))
+        if is_odd:
+            gap.masked_fill_(final.p == 0, 0.0)
+        moved = self.t + (final.shift - shift.view(self.t.shape)) * final.sums.l
+        self.t = final.shift.exp() * moved + gap.mul_(final.p).sum(-1)
+
+    def mean(self, log_l: Tensor) -> Tensor:
+        """Return KL(P_final ‖ P) of all rows; log_l: ln Σ e^y of each."""
+        l = self.final.sums.l
+        return ((self.t / l - l.log()).flatten() + log_l).clamp_min(0.0)
 
 
 def vocabulary(
@@ -177,21 +235,29 @@ def vocabulary(
     """Return entropy, lse, kl [N]; top-k [N, k]; target statistics [N, T]: `VocabularyResult`."""
     exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
     head = _Head(unembedding, bias, scale, softcap)
+    layers = 1 if final is None or not len(final) else len(hidden) // len(final)
+    by_layer = hidden.unflatten(0, (layers, -1))
+    count = by_layer.shape[1]
+    step = max(1, _ROWS // layers)
     parts = []
-    for first in range(0, max(1, len(hidden)), _ROWS):
-        rows = slice(first, first + _ROWS)
+    for first in range(0, max(1, count), step):
+        rows = slice(first, first + step)
+        ids = None
+        if targets is not None:
+            ids = targets.unflatten(0, (layers, -1))[:, rows].flatten(0, 1)
+            ids = ids.to(hidden.device, torch.int64)
         block = (
-            hidden[rows].to(exact),
+            by_layer[:, rows].flatten(0, 1).to(exact),
             head,
             top_k,
-            None if targets is None else targets[rows].to(hidden.device, torch.int64),
+            ids,
             None if final is None else final[rows].to(exact),
         )
         part = _rows(*block)
         if _is_odd(part):
             part = _rows(*block, is_odd=True)
-        parts.append(part)
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        parts.append({name: value.unflatten(0, (layers, -1)) for name, value in part.items()})
+    return {name: torch.cat([part[name] for part in parts], 1).flatten(0, 1) for name in parts[0]}
 
 
 def _is_odd(part: dict[str, Tensor]) -> bool:
@@ -204,36 +270,43 @@ def _rows(
     hidden: Tensor, head: _Head, top_k: int, targets: Tensor | None, final: Tensor | None, *,
     is_odd: bool = False,
 ) -> dict[str, Tensor]:  # fmt: skip
-    """Return the statistics of one block of rows; `is_odd`: some of its logits are −inf."""
+    """Return the statistics of one block of rows; `is_odd`: some of its logits are −inf.
+
+    hidden: the rows of one layer after the other, each as many as `final` has.
+    """
     rows, size = len(hidden), len(head.weight)
     width = min(size, _COLUMNS * max(1, _ROWS // max(1, rows)))
-    space = hidden.new_empty(3 if final is not None else 2, rows * width)
+    space = hidden.new_empty(2, rows * width)
     sums, top = _RowSums(hidden), _Top(hidden, top_k)
-    final_sums = _RowSums(hidden)  # of the final layer, with y = z_f − z: the divergence
-    rank = None
-    if targets is not None:
-        rank = _Rank(head.at(hidden, targets), targets)
+    last = None
+    if final is not None:
+        last = _Final(final, head, width, torch.equal(hidden[rows - len(final) :], final))
+    divergence = None if last is None else _Divergence(hidden, last)
+    rank = None if targets is None else _Rank(head.at(hidden, targets), targets)
     for left in range(0, size, width):
         right = min(size, left + width)
-        z, p, *spare = space[:, : rows * (right - left)].view(len(space), rows, right - left)
+        z, spare = space[:, : rows * (right - left)].view(2, rows, right - left)
         head.block(hidden, left, right, out=z)
         high = top.add(z, left)
         if rank is not None:
-            rank.add(z, left, p)
+            rank.add(z, left, spare)
         shift = sums.move(high)
         z -= sums.m[:, None]
-        if final is not None:
-            z_f = head.block(final, left, right, out=spare[0])
-            shift_f = final_sums.move(z_f.amax(-1))
-            z_f -= final_sums.m[:, None]
-            torch.exp(z_f, out=p)
-            gap = z_f.sub_(z)
-            final_sums.add(p, gap.masked_fill_(p == 0, 0.0) if is_odd else gap, shift_f,
-                           shift_f - shift)  # fmt: skip
-        torch.exp(z, out=p)
+        if last is not None and divergence is not None:
+            last.read(left, right, z, shift)
+            divergence.add(z, shift, spare, is_odd)
+            last.add()
+        torch.exp(z, out=spare)
         if is_odd:
-            z.masked_fill_(p == 0, 0.0)
-        sums.add(p, z, shift, shift)
+            z.masked_fill_(spare == 0, 0.0)
+        sums.add(spare, z, shift)
+    return _results(sums, top, rank, divergence)
+
+
+def _results(
+    sums: _RowSums, top: _Top, rank: _Rank | None, divergence: _Divergence | None
+) -> dict[str, Tensor]:
+    """Return the statistics once the whole vocabulary is read."""
     log_l = sums.l.log()
     lse = (sums.m + log_l).masked_fill(sums.l == 0, math.nan)  # no logit above −inf
     result = {
@@ -242,9 +315,8 @@ def _rows(
         "top_ids": _in_order(top.ids, lse).int(),
         "top_logprobs": top.values - sums.m[:, None] - log_l[:, None],
     }
-    if final is not None:
-        mean_gap = final_sums.t / final_sums.l
-        result["kl"] = (mean_gap + log_l - final_sums.l.log()).clamp_min(0.0)
+    if divergence is not None:
+        result["kl"] = divergence.mean(log_l)
     if rank is not None:
         result["target_logprob"] = rank.target_logits - sums.m[:, None] - log_l[:, None]
         result["target_rank"] = correct_ranks(rank.count, top.ids, rank.targets, lse).int()

@@ -44,6 +44,8 @@ def vocabulary(
     """
     gpu.check_device(hidden, sweep)
     device, rows = hidden.device, len(hidden)
+    if final is not None and 0 < len(final) < rows:
+        final = final.repeat(rows // len(final), 1)  # for each layer's rows
     plan = _RunPlan.of(hidden, unembedding, final, top_k, runs, descriptors, tile)
     ids = None if targets is None else targets.to(device, torch.int32).contiguous()
     bias = None if bias is None else bias.to(device).contiguous()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from attentropy.report import vega
 from attentropy.report.pack.encode import deflate
+from attentropy.report.page.bundle import bundle
 from attentropy.report.page.document import template_text, without_comments
 from attentropy.report.page.modules import join, load
 
@@ -42,11 +42,6 @@ def program() -> Program:
     if "\r" in text:
         raise RuntimeError("a carriage return would change in the page and with it the hash")
     return Program(text, deflate(text.encode()))
-
-
-def bundle() -> str:
-    """Return Vega, Vega-Lite and vega-embed as one script."""
-    return vega.bundle()
 
 
 def script(name: str) -> str:

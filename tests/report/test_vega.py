@@ -75,3 +75,15 @@ def test_a_forked_process_has_a_converter_of_its_own():
     assert os.waitpid(child, 0)[1] == 0
     assert process.poll() is None
     assert vega.to_svg(_CHART).startswith("<svg")
+
+
+@pytest.mark.usefixtures("converted_again")
+def test_a_chart_that_is_drawn_and_described_is_compiled_once(monkeypatch):
+    names = []
+    call = vega._call
+    monkeypatch.setattr(vega, "_call", lambda name, *args: names.append(name) or call(name, *args))
+    chart = {**_CHART, "title": "compiled once"}
+    assert vega.to_vega(chart)["title"]
+    vega.to_vega(chart).clear()  # the caller's own
+    assert "compiled once" in vega.to_svg(chart)
+    assert names == ["vegalite_to_vega", "vega_to_svg"]

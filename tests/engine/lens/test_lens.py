@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from attentropy import extract
 from attentropy.engine.errors import LensRefused
 from attentropy.engine.lens.head import find_lens
+from attentropy.engine.lens.lens import Lens, read_layers
 from attentropy.engine.lens.points import Point, capture_states
 from attentropy.engine.model.layers import decoder_layers
 from tiny import model
@@ -79,6 +81,44 @@ def test_rows_beyond_one_block_are_read_as_within_it(embedded, monkeypatch):
     for name in ("entropy", "kl", "top_logprobs", "target_logprob"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name), rtol=0, atol=1e-5)
     assert torch.equal(parts.top_ids, whole.top_ids)
+
+
+@pytest.mark.parametrize("rows", [4096, 7])
+def test_all_layers_read_together_are_as_each_alone(embedded, monkeypatch, rows):
+    lens = find_lens(embedded.model, torch.arange(8)[None])
+    torch.manual_seed(0)
+    states = list(torch.randn(3, 11, embedded.model.config.hidden_size))
+    targets = torch.arange(33).view(3, 11)
+    alone = [
+        lens.read(state, targets=ids, final=states[-1])
+        for state, ids in zip(states, targets, strict=True)
+    ]
+    monkeypatch.setattr("attentropy.engine.lens.lens._ROWS", rows)
+    together = read_layers([lens] * 3, states, targets=targets, final=states[-1])
+    for one, own in zip(together, alone, strict=True):
+        for name in ("entropy", "lse", "kl", "top_logprobs", "target_logprob"):
+            torch.testing.assert_close(getattr(one, name), getattr(own, name), rtol=0, atol=1e-5)
+        assert torch.equal(one.top_ids, own.top_ids)
+        assert torch.equal(one.target_rank, own.target_rank)
+    shared = read_layers([lens] * 3, states, targets=targets[1])
+    assert torch.equal(shared[1].target_rank, alone[1].target_rank)
+    assert shared[0].kl is None
+    assert read_layers([], []) == []
+
+
+def test_all_layers_of_a_short_text_go_through_the_head_at_once(embedded, monkeypatch):
+    calls = []
+    own = Lens.head_statistics
+
+    def count(self, hidden, *args, **options):
+        calls.append(len(hidden))
+        return own(self, hidden, *args, **options)
+
+    monkeypatch.setattr(Lens, "head_statistics", count)
+    layers = embedded.model.config.num_hidden_layers
+    tokens = len(extract(embedded.model, "Hello", tokenizer=embedded.tokenizer, stats="none",
+                         max_new_tokens=0, reference=False).tokens)  # fmt: skip
+    assert calls == [tokens, layers * tokens]  # what is predicted, then all layers
 
 
 def test_a_layer_that_runs_twice_is_refused():

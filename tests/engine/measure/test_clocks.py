@@ -51,6 +51,18 @@ def test_time_outside_of_every_part_and_what_was_read_before_are_nobodys(clock):
     assert gauge.read() == {(None, "head"): 1}
 
 
+def test_a_part_of_several_layers_is_divided_among_them_alike(clock):
+    gauge = Seconds(CPU)
+    with gauge.within("lens", (2, 0, 5)):
+        clock[0] += 6
+    with gauge.within("lens", 5):
+        clock[0] += 1
+    assert gauge.read() == {(0, "lens"): 2, (2, "lens"): 2, (5, "lens"): 3}
+    with gauge.within("lens", ()):
+        clock[0] += 4
+    assert gauge.read() == {(None, "lens"): 4}
+
+
 def test_a_part_that_fails_is_left(clock):
     gauge = Seconds(CPU)
     with gauge.within("rest"):

@@ -124,6 +124,20 @@ def test_divergence_is_zero_from_itself_and_matches_where_little_or_all_differs(
 
 
 @ways
+@pytest.mark.parametrize("size", [90, 2047])
+@pytest.mark.parametrize(("layers", "rows"), [(1, 9), (3, 7), (40, 2), (5, 0)])
+def test_rows_of_several_layers_share_the_last_layers_rows(impl, device, layers, rows, size):
+    hidden, weight, targets = (t.to(device) for t in random_inputs(layers * rows, size))
+    final = hidden[len(hidden) - rows :].clone() * 1.5
+    got = vocabulary(hidden, weight, targets=targets, final=final, impl=impl)
+    repeated = {"targets": targets, "final": final.repeat(layers, 1), "impl": "reference"}
+    wanted = vocabulary(hidden, weight, **repeated)
+    compare(got, wanted)
+    compare(vocabulary(hidden, weight, targets=targets, final=final, impl="reference"), wanted)
+    assert got.kl.shape == (layers * rows,)
+
+
+@ways
 def test_without_top_k_or_targets_the_rest_is_unchanged(impl, device):
     hidden, weight, targets = (t.to(device) for t in random_inputs(4, 90))
     wanted = vocabulary(hidden, weight, targets=targets, impl=impl)
