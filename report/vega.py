@@ -65,7 +65,7 @@ def to_pdf(svg: str) -> bytes:
 
 
 def bundle() -> str:
-    """Return Vega, Vega-Lite and vega-embed as one script; `page.bundle` has it ready."""
+    """Return Vega, Vega-Lite and vega-embed as one script; `page.bundle` keeps it."""
     return str(_call("javascript_bundle"))
 
 
@@ -74,6 +74,7 @@ def versions() -> dict[str, str]:
     import vl_convert
 
     return {
+        "vl-convert": vl_convert.__version__,
         "vega": vl_convert.get_vega_version(),
         "vega-lite": vl_convert.get_vegalite_versions()[-1],
         "vega-embed": vl_convert.get_vega_embed_version(),

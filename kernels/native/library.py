@@ -11,12 +11,10 @@ call, however small its work.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 import platform
 import shlex
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
@@ -25,6 +23,7 @@ from pathlib import Path
 
 import torch
 
+from attentropy.kernels.common import user_cache
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.common.score import Score
 from attentropy.kernels.native.call import Native, attend
@@ -109,11 +108,11 @@ def _load(may_compile: bool) -> Native | None:
         raise Unavailable("the C code does not support this system")
     product, fork = _find_symbols("sgemm_", "GOMP_parallel")
     compiler = _find_compiler()
-    name, cache = f"attention-{_key(compiler)}", _find_cache()
-    library = None if cache is None else _read(cache, name)
-    if library is None and not may_compile:
+    name = f"attention-{_key(compiler)}"
+    entry = user_cache.read(name, ".so")
+    if entry is None and not may_compile:
         return None
-    library = library or _compile(compiler, name, cache)
+    library = ctypes.CDLL(str(entry[0])) if entry is not None else _compile(compiler, name)
     native = Native(library, product, fork, shlex.join(compiler))
     if not (native.fits and _is_right(native)):
         raise Unavailable(f"the C code computes wrong values as {compiler[0]} compiles it")
@@ -148,7 +147,7 @@ def _key(compiler: tuple[str, ...]) -> str:
     binary = Path(compiler[0]).resolve()
     about = binary.stat()
     facts = (compiler, str(binary), about.st_size, about.st_mtime_ns, _FLAGS, _describe_processor())
-    return _digest(_SOURCE.read_bytes() + repr(facts).encode())
+    return user_cache.digest(_SOURCE.read_bytes() + repr(facts).encode())
 
 
 def _describe_processor() -> str:
@@ -161,53 +160,10 @@ def _describe_processor() -> str:
     return "\n".join(line for line in first.splitlines() if line.startswith(kinds))
 
 
-def _find_cache() -> Path | None:
-    """Return a folder that only this user can write to, or None: then nothing is kept."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    try:
-        folder = (Path(base) if base else Path.home() / ".cache") / "attentropy"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder if _is_own(folder) else None
-    except (OSError, RuntimeError):  # RuntimeError: there is no home
-        return None
-
-
-def _is_own(path: Path) -> bool:
-    """Return whether a file or folder is this user's, and no other user can write to it."""
-    about = path.lstat()
-    is_link = stat.S_ISLNK(about.st_mode)
-    return not is_link and about.st_uid == os.getuid() and not about.st_mode & 0o022
-
-
-def _read(cache: Path, name: str) -> ctypes.CDLL | None:
-    """Return a library of the cache, or None where it is not there, not trusted or damaged.
-
-    Its name ends with the hash of its bytes: to load a part of a library ends the process.
-    """
-    try:
-        for path in cache.glob(f"{name}-*.so"):
-            if _is_own(path) and path.stem.endswith(_digest(path.read_bytes())):
-                return ctypes.CDLL(str(path))
-    except OSError:
-        pass
-    return None
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:32]
-
-
-def _compile(compiler: tuple[str, ...], name: str, cache: Path | None) -> ctypes.CDLL:
-    """Return the library, compiled now; keep it in the cache where that can be written.
-
-    It is complete before it gets its name there, so that no process loads a part of it.
-    """
-    try:
-        space = tempfile.TemporaryDirectory(prefix=".attentropy-", dir=cache)
-    except OSError:
-        space, cache = tempfile.TemporaryDirectory(prefix="attentropy-"), None
-    with space:
-        path = Path(space.name) / f"{name}.so"
+def _compile(compiler: tuple[str, ...], name: str) -> ctypes.CDLL:
+    """Return the library, compiled now; keep it in the user's cache."""
+    with tempfile.TemporaryDirectory(prefix="attentropy-") as space:
+        path = Path(space) / "attention.so"
         command = [*compiler, *_FLAGS, str(_SOURCE), "-o", str(path), "-lm"]
         try:
             run = subprocess.run(
@@ -218,9 +174,7 @@ def _compile(compiler: tuple[str, ...], name: str, cache: Path | None) -> ctypes
         if run.returncode:
             lines = run.stderr.strip().splitlines() or [f"exit status {run.returncode}"]
             raise Unavailable(f"{compiler[0]} failed: {lines[0]}")
-        if cache is not None:
-            path = path.replace(cache / f"{name}-{_digest(path.read_bytes())}.so")
-        return ctypes.CDLL(str(path))
+        return ctypes.CDLL(str(user_cache.write(name, ".so", path.read_bytes()) or path))
 
 
 def _is_right(native: Native) -> bool:

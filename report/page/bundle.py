@@ -1,36 +1,22 @@
-"""Vega, Vega-Lite and vega-embed as one script, which is bundled ahead and lies in the templates.
+"""Vega, Vega-Lite and vega-embed as one script, which the converter bundles once for each user.
 
-Bundling takes two seconds of a processor, and gives the same bytes each time. A converter of other
-versions bundles its own. `python -m attentropy.report.page.bundle` writes the file for the
-converter that is installed; a test compares the two.
+Bundling takes two seconds of a processor and gives the same bytes each time.
 """
 
 from __future__ import annotations
 
 import zlib
-from importlib.resources import files
 
+from attentropy.kernels.common import user_cache
 from attentropy.report import vega
-
-_FILE = files("attentropy.templates") / "vega" / "bundle.js.z"
 
 
 def bundle() -> str:
-    """Return the script."""
-    stored = zlib.decompress(_FILE.read_bytes()).decode() if _FILE.is_file() else ""
-    versions, _, script = stored.partition("\n")
-    return script if versions == _header() else vega.bundle()
-
-
-def _header() -> str:
-    """Return the first line of the stored file: the versions of what it has."""
-    return "// " + ", ".join(f"{name} {version}" for name, version in vega.versions().items())
-
-
-def _write() -> None:
-    with open(str(_FILE), "wb") as file:
-        file.write(zlib.compress(f"{_header()}\n{vega.bundle()}".encode(), 9))
-
-
-if __name__ == "__main__":
-    _write()
+    """Return the script: that of the user's cache, made by a converter of the same versions."""
+    name = f"vega-{user_cache.digest(repr(vega.versions()).encode())}"
+    entry = user_cache.read(name, ".js.z")
+    if entry is not None:
+        return zlib.decompress(entry[1]).decode()
+    script = vega.bundle()
+    user_cache.write(name, ".js.z", zlib.compress(script.encode()))
+    return script
