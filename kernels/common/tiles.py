@@ -192,7 +192,7 @@ _HOPPER_LAZY: dict[int, dict[str, HopperTile]] = {
     256: dict.fromkeys(("wide", "narrow"), HopperTile(groups=2, keys=64, stages=2, registers=240)),
 }
 _HOPPER_PADDED = range(72, 128, 8)  # heads that are padded to 128: by up to 1.8 ×
-# Of the second sweep: keys that stay in shared memory, and a ring of blocks of queries per group.
+# Of the second sweep's Hopper kernel: keys that stay in shared memory, blocks of queries per group.
 _HOPPER_SUMS = HopperTile(groups=3, keys=128, stages=2, registers=160)
 
 
@@ -218,10 +218,7 @@ def choose_hopper_lazy(
 
 
 def choose_hopper_sums(architecture: str, head: int, dtype: torch.dtype) -> HopperTile | None:
-    """Return the block of `hopper_sums` for a head size; None where it has none, or is not taken.
-
-    Only heads of 64 and 128 have one.
-    """
+    """Return the block of the second sweep on Hopper; None where there is none, or is not taken."""
     is_served = architecture == "sm_90" and dtype != torch.float32 and head in (64, 128)
     return _HOPPER_SUMS if is_served and takes_untimed() else None
 

@@ -117,11 +117,12 @@ def attention(
                 )  # fmt: skip
                 own = (x[b, h * k.shape[1] // heads, lo:] for x in (k, v))
     width = tiles.padded_size(dim)
-    grid = (-(-queries // 16), heads, batch)
+    block = 256  # of queries: the interpreter takes as long for one
+    grid = (-(-queries // block), heads, batch)
     padding = [None if x is None else x.to(torch.int32) for x in (starts, lengths)]
     hopper_top_key.resolve[grid](
         q.float(), k.float(), results["top_key"], *padding, *q.stride(), *k.stride(), heads,
-        queries, keys, offset, heads // k.shape[1], D=dim, BD=width, BM=16, BN=tile.keys,
+        queries, keys, offset, heads // k.shape[1], D=dim, BD=width, BM=block, BN=tile.keys,
         CAUSAL=causal,
     )  # fmt: skip
     return results, raised
@@ -135,7 +136,7 @@ def own_tiles(k, v, size):
 
 def _block(q, k, v, first, tile, counts, causal, c, sink, results):
     """Fill the rows of a block of one head; return how many rows of its groups were raised."""
-    keys, early, offset = counts
+    keys, _, offset = counts
     queries = len(q)
     hi, full = keys, keys
     if causal:
