@@ -16,6 +16,7 @@ from attentropy.engine.bench.attention import TILE
 from attentropy.engine.bench.case import AttentionCase
 from attentropy.engine.bench.rival import Numbers, Rival, Run
 from attentropy.engine.measure.fused_kernels import FUSED_KERNELS, FusedKernel
+from attentropy.engine.trace.statistics import DEFAULT_STATS
 from attentropy.kernels.ops import STATS, attention
 from attentropy.kernels.sweep import attention_map, attention_received
 
@@ -183,6 +184,7 @@ def _second_sweep(name: str) -> Rival:
 RIVALS: dict[str, Rival] = {
     OURS: _our_attention("entropy"),
     "ours, all off": _our_attention(),
+    "ours, default statistics": _our_attention(*DEFAULT_STATS),
     "ours, every statistic": _our_attention(*(name for name in STATS if name != "sink_prob")),
     "flash": _torch_alone(SDPBackend.FLASH_ATTENTION, "cpu", "cuda"),
     "cudnn": _torch_alone(SDPBackend.CUDNN_ATTENTION, "cuda"),

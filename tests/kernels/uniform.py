@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 
 _REGISTER = re.compile(r"\bUR(\d+)\b")
+_PREDICATE = re.compile(r"^@!?U?P\w+\s+")
 _ZERO = "UR63"  # URZ's number
 # Instructions that only read their first operand if it is a uniform register.
 _READERS = ("SYNCS", "STS", "BRA")
@@ -31,7 +32,7 @@ def unwritten(listing: str) -> list[str]:
         for place, text in re.findall(r"^\s+/\*([0-9a-f]{4,5})\*/\s+(.*?);", listing, re.M)
     ]
     paths = _paths(code)
-    effects = [_effect(re.sub(r"^@!?U?P\w+\s+", "", text)) for _, text in code]
+    effects = [_effect(_PREDICATE.sub("", text)) for _, text in code]
     copies = [_COPY.fullmatch(text) for _, text in code]
     # By instruction: the registers that some path to it left without a value; None: not reached.
     empty: list[Registers | None] = [frozenset(f"UR{i}" for i in range(63)), *[None] * len(code)]
@@ -57,8 +58,8 @@ def unwritten(listing: str) -> list[str]:
 
 
 def _first(text: str) -> str:
-    """Return the first operand of an instruction that no predicate may skip."""
-    return "" if text.startswith("@") else text.partition(" ")[2].partition(",")[0].strip()
+    """Return the first operand; a write under a predicate counts, as its readers have it, too."""
+    return _PREDICATE.sub("", text).partition(" ")[2].partition(",")[0].strip()
 
 
 def _paths(code: list[tuple[int, str]]) -> list[list[int]]:

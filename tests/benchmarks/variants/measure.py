@@ -23,13 +23,13 @@ from pathlib import Path
 import torch
 import triton
 from torch.nn.attention import SDPBackend, sdpa_kernel
+import dry
+import variants
 from variants import (
     DEFAULT,
     ENTROPY,
     EVERY,
     JOBS,
-    NARROW,
-    TWO_GROUPS,
     inputs,
     launch,
 )
@@ -56,6 +56,7 @@ CHECKED = [  # variant, statistics
     ("base", ENTROPY),
     ("lazy", EVERY),
 ]
+SHARE = 1.0  # of the time that measurements need to be worth it; a dry run takes its own
 SIZES = [(4096, 4096, 128_256), (1024, 4096, 128_256), (4096, 2048, 151_936), (64, 4096, 128_256)]
 NCU = "SpeedOfLight WarpStateStats SchedulerStats ComputeWorkloadAnalysis InstructionStats"
 PROFILED = """
@@ -143,6 +144,7 @@ def compile_all(session: Session) -> None:
         running = [process for process in running if process.poll() is None]
         while waiting and len(running) < min(14, os.cpu_count() or 2):
             command = [sys.executable, __file__, str(session.folder), "--job", str(waiting.pop(0))]
+            command += ["--dry-run"] * ("--dry-run" in sys.argv)
             running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
         time.sleep(0.2)
     for process in running:
@@ -156,7 +158,7 @@ def check(session: Session) -> None:
             for *shape, kind, causal in CASES:
                 if not causal and name not in ("base", "lazy"):
                     continue
-                if session.left() < session.seconds * 0.62:
+                if session.left() < session.seconds * 0.62 * SHARE:
                     session.add("notes", "comparison cut short")
                     return
                 try:
@@ -197,9 +199,10 @@ def _errors(name, q, k, v, stats, causal) -> dict[str, object]:
 
 def time_forward(session: Session) -> None:
     """Time every forward variant, a product and cuDNN, 64 heads of 8 key heads."""
-    a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    side = 8192 // variants.SHRINK
+    a, b = (torch.randn(side, side, device=variants.DEVICE, dtype=torch.bfloat16) for _ in range(2))
     for dim, tokens in ((64, 16_384), (128, 16_384), (64, 65_536)):
-        if session.left() < 150:
+        if session.left() < 150 * SHARE:
             session.add("notes", f"no times at D {dim}, {tokens} tokens")
             return
         q, k, v = inputs(1, 64, 8, tokens, tokens, dim)
@@ -209,7 +212,7 @@ def time_forward(session: Session) -> None:
                 label = " ".join([name, *stats, *map(str, tile.items())])
                 runs[label] = lambda n=name, s=stats, t=tile: launch(n, q, k, v, s, **t)
         for name, (ms, *gpu) in session.time(runs, 0.12 if tokens < 60_000 else 0.35).items():
-            flops = 2 * 8192**3 if name.startswith("matmul") else 2 * 64 * tokens**2 * dim
+            flops = 2 * side**3 if name.startswith("matmul") else 2 * 64 * tokens**2 * dim
             session.add("times", dim, tokens, name, ms, f"{flops / ms / 1e9:.1f} TFLOP/s", *gpu)
 
 
@@ -237,7 +240,7 @@ def count_stalls(session: Session) -> None:
 def time_sweep(session: Session) -> None:
     """Time the second sweep, by both kernels, and a forward pass, 16,384 tokens."""
     for dim in (64, 128):
-        if session.left() < 70:
+        if session.left() < 70 * SHARE:
             return
         q, k, v = inputs(1, 64, 8, 16_384, 16_384, dim)
         runs: dict[str, Run] = {}
@@ -268,11 +271,13 @@ def _hopper_sums(q, k, lse, causal):
 def time_vocabulary(session: Session) -> None:
     """Time the vocabulary kernel and its product alone."""
     for rows, dim, size in SIZES:
-        if session.left() < 25:
+        if session.left() < 25 * SHARE:
             return
-        hidden, final = (torch.randn(rows, dim, device="cuda").bfloat16() for _ in range(2))
-        weight = (torch.randn(size, dim, device="cuda") * 0.02).bfloat16()
-        targets = torch.randint(0, size, (rows,), device="cuda")
+        hidden, final = (
+            torch.randn(rows, dim, device=variants.DEVICE).bfloat16() for _ in range(2)
+        )
+        weight = (torch.randn(size, dim, device=variants.DEVICE) * 0.02).bfloat16()
+        targets = torch.randint(0, size, (rows,), device=variants.DEVICE)
         runs: dict[str, Run] = {
             "matmul": lambda: hidden @ weight.T,
             "entropy": lambda: vocabulary(hidden, weight, top_k=0),
@@ -286,8 +291,10 @@ def time_vocabulary(session: Session) -> None:
 
 def main() -> None:
     folder = Path(sys.argv[1])
+    if "--dry-run" in sys.argv:
+        dry.install(sys.modules[__name__], variants)
     if "--job" in sys.argv:
-        name, dim, stats, causal, tile = JOBS[int(sys.argv[-1])]
+        name, dim, stats, causal, tile = JOBS[int(sys.argv[sys.argv.index("--job") + 1])]
         launch(name, *inputs(1, 2, 2, 256, 256, dim), stats, causal, **tile)
         torch.cuda.synchronize()
         return

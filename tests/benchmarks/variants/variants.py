@@ -35,6 +35,7 @@ TILES = {
 }
 NARROW = {"BN": 64, "STAGES": 4}
 TWO_GROUPS = {"GROUPS": 2, "REGISTERS": 240}
+DEVICE, SHRINK = "cuda", 1  # sizes are divided by SHRINK; a dry run has others
 LAYOUT = NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=4)
 
 # Every forward kernel that is measured: variant, head size, statistics, causal, changes of the block.
@@ -106,10 +107,13 @@ def inputs(
     batch: int, heads: int, kv_heads: int, queries: int, keys: int, dim: int, kind: str = "normal"
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return q, k, v in bfloat16 on the GPU, with scores of a kind that is hard to sum."""
-    random = torch.Generator("cuda").manual_seed(1)
-    q = torch.randn(batch, heads, queries, dim, generator=random, device="cuda")
-    k = torch.randn(batch, kv_heads, keys, dim, generator=random, device="cuda")
-    v = torch.randn(batch, kv_heads, keys, dim, generator=random, device="cuda")
+    random = torch.Generator(DEVICE).manual_seed(1)
+
+    def normal(heads: int, length: int) -> Tensor:
+        length = max(8, length // SHRINK)
+        return torch.randn(batch, heads, length, dim, generator=random, device=DEVICE)
+
+    q, k, v = normal(heads, queries), normal(kv_heads, keys), normal(kv_heads, keys)
     root = dim**0.5
     if kind == "peaky":
         q *= 12
@@ -119,8 +123,8 @@ def inputs(
         k[:, :, 0] = 0
         q[..., 1], k[:, :, 0, 1] = 3, 20 * root / 3
     elif kind == "ramp":  # maxima rise from tile to tile, in the order of the tiles
-        ramp = torch.arange(keys, 0, -1, device="cuda") / 128
+        ramp = torch.arange(k.shape[2], 0, -1, device=DEVICE) / 128
         q[..., 1], k[..., 1] = 4, ramp * 5 * root / 16
     elif kind == "nan":
-        k[:, :, keys // 2] = float("nan")
+        k[:, :, k.shape[2] // 2] = float("nan")
     return q.bfloat16(), k.bfloat16(), v.bfloat16()

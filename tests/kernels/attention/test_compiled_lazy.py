@@ -1,4 +1,4 @@
-"""Hopper's kernels that no GPU has run yet compile: what spills is listed, and nothing else does."""
+"""Hopper's kernels that no GPU has run yet compile, and what spills is listed."""
 
 import pytest
 from compiled_lazy import DEFAULT, FORMS, shortest_loop
