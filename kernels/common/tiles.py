@@ -213,8 +213,8 @@ def choose_hopper_lazy(
     """
     if architecture != "sm_90" or dtype == torch.float32 or not takes_untimed():
         return None
-    tile = _HOPPER_LAZY.get(128 if head in _HOPPER_PADDED else head)
-    return tile and tile["narrow" if narrow else "wide"]
+    blocks = _HOPPER_LAZY.get(128 if head in _HOPPER_PADDED else head, {})
+    return blocks.get("narrow" if narrow else "wide")
 
 
 def choose_hopper_sums(architecture: str, head: int, dtype: torch.dtype) -> HopperTile | None:

@@ -191,7 +191,7 @@ def _store(group, s_first, rows, first, count, counts, causal, c, sink, results)
     bits = torch.where(highest & (group.tile == tile[:, None]), 1 << torch.arange(LANES), 0).sum(1)
     largest = torch.exp2((high.double() * c - shift.double()).float()) / l
     some = l > 0
-    made = {
+    numbers = {
         "lse": lse, "entropy": h, "varentropy": LN2**2 * torch.where(var < 0, 0.0, var),
         "distance": (a - first).float() - far / l, "sink_mass": p.sum(1) / l,
         "max_prob": torch.where(some, largest, math.nan),
@@ -200,9 +200,9 @@ def _store(group, s_first, rows, first, count, counts, causal, c, sink, results)
     }  # fmt: skip
     share = torch.where(l == 0, 0.0, 1 / l)
     if sink is not None:
-        made["sink_prob"] = 1 / (1 + torch.exp2((lse - sink) * LOG2E))
-        share = share * (1 - made["sink_prob"])
-    made["out"] = group.acc * share[:, None]
+        numbers["sink_prob"] = 1 / (1 + torch.exp2((lse - sink) * LOG2E))
+        share = share * (1 - numbers["sink_prob"])
+    numbers["out"] = group.acc * share[:, None]
     inside = rows < len(results["lse"])
-    for name, values in made.items():
+    for name, values in numbers.items():
         results[name][rows[inside]] = values[inside].to(results[name].dtype)

@@ -25,8 +25,8 @@ def _steps():
 
 
 def test_every_default_step_exists_and_stands_in_the_usage():
-    default, known = _steps()
-    assert set(default) < set(known)
+    default, steps = _steps()
+    assert set(default) < set(steps)
     assert f"(default: {' '.join(default)})" in SCRIPT.read_text("utf-8")
 
 
@@ -47,8 +47,8 @@ def test_an_unknown_step_is_named(tmp_path):
 def test_the_variants_are_measured_by_code_that_runs(tmp_path):
     done = _dry_run(tmp_path / "out", "variants")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    steps = re.findall(r"^-- (\w+): \d+ s", done.stdout, re.M)
-    assert steps == [
+    names = re.findall(r"^-- (\w+): \d+ s", done.stdout, re.M)
+    assert names == [
         "compile_all", "check", "time_forward", "count_stalls", "time_sweep", "time_vocabulary",
     ]  # fmt: skip
     notes = [line for line in done.stdout.splitlines() if line.startswith("notes")]
@@ -58,7 +58,7 @@ def test_the_variants_are_measured_by_code_that_runs(tmp_path):
 
 @pytest.mark.slow
 def test_every_step_runs_in_miniature(tmp_path):
-    default, known = _steps()
-    done = _dry_run(tmp_path / "out", *default, *(step for step in known if step not in default))
+    default, steps = _steps()
+    done = _dry_run(tmp_path / "out", *default, *(step for step in steps if step not in default))
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     assert "not enough time" not in done.stdout

@@ -157,14 +157,14 @@ def test_odd_values_give_what_the_definitions_say(name):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("is_requested", [True, False])
 def test_only_calls_that_the_environment_asks_for_are_served(
-    monkeypatch, shape, arguments, served, asked
+    monkeypatch, shape, arguments, served, is_requested
 ):
     monkeypatch.setattr(gpu, "check_device", lambda *args: None)
     monkeypatch.setattr(tiles, "architecture_of", lambda device: "sm_90")
     monkeypatch.delenv("ATTENTROPY_HOPPER", raising=False)
-    if asked:
+    if is_requested:
         monkeypatch.setenv("ATTENTROPY_HOPPER", "lazy")
     taken_by = []
     monkeypatch.setattr(hopper_lazy_launch, "forward", lambda *args: taken_by.append("lazy"))
@@ -181,7 +181,7 @@ def test_only_calls_that_the_environment_asks_for_are_served(
     hidden = {n: x for n, x in arguments.items() if n not in {*call, "softcap", "query_offset"}}
     mask = Mask(queries, keys, arguments.get("query_offset", keys - queries), **hidden)
     triton_launch.attention(q, k, v, score=Score(0.1, softcap), mask=mask, **call)
-    assert taken_by == ["lazy" if served and asked else "general"]
+    assert taken_by == ["lazy" if served and is_requested else "general"]
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_a_key_that_no_query_sees_gets_nothing_even_if_it_is_nan():
     assert (got[:, :, 100:] == 0).all()
 
 
-@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("is_requested", [True, False])
 @pytest.mark.parametrize(
     ("dim", "arguments", "served"),
     [
@@ -89,19 +89,19 @@ def test_a_key_that_no_query_sees_gets_nothing_even_if_it_is_nan():
     ],
 )
 def test_only_plain_calls_that_the_environment_asks_for_are_served(
-    monkeypatch, dim, arguments, served, asked
+    monkeypatch, dim, arguments, served, is_requested
 ):
     monkeypatch.delenv("ATTENTROPY_HOPPER", raising=False)
-    if asked:
+    if is_requested:
         monkeypatch.setenv("ATTENTROPY_HOPPER", "lazy")
     monkeypatch.setattr(tiles, "architecture_of", lambda device: "sm_90")
     q, k, _ = (t.bfloat16() for t in inputs(130, 130, dim=dim))
-    taken = torch.arange(2 * 4 * 130.0).view(2, 4, 130)
-    monkeypatch.setattr(hopper_launch, "received", lambda *args: taken)
+    sums = torch.arange(2 * 4 * 130.0).view(2, 4, 130)
+    monkeypatch.setattr(hopper_launch, "received", lambda *args: sums)
     monkeypatch.setattr(triton_launch, "_tile_sums", lambda *args, **kw: torch.zeros(2, 1, 1, 130))
     mask = Mask(130, 130, arguments.pop("query_offset", 0), **arguments)
     got = triton_launch.received(q, k, torch.zeros(2, 4, 130), True, Score(0.1), mask)
-    wanted = taken.mean(1, keepdim=True) if served and asked else torch.zeros(2, 1, 130)
+    wanted = sums.mean(1, keepdim=True) if served and is_requested else torch.zeros(2, 1, 130)
     assert torch.equal(got, wanted)
 
 
