@@ -16,13 +16,12 @@ from attentropy.engine.bench.attention import TILE
 from attentropy.engine.bench.case import AttentionCase
 from attentropy.engine.bench.rival import Numbers, Rival, Run
 from attentropy.engine.measure.fused_kernels import FUSED_KERNELS, FusedKernel
-from attentropy.engine.trace.statistics import KEPT_ATTENTION
+from attentropy.engine.trace.statistics import DEFAULT_STATS
 from attentropy.kernels.common.implementations import Implementation
 from attentropy.kernels.ops import STATS, attention
 from attentropy.kernels.sweep import attention_map, attention_received
 
 OURS = "ours, entropy"
-_DEFAULT = tuple(name for name in KEPT_ATTENTION if name in STATS)
 _LARGEST_HEAD = 256  # that the fused kernels take
 
 
@@ -186,9 +185,9 @@ def _second_sweep(name: str) -> Rival:
 RIVALS: dict[str, Rival] = {
     OURS: _our_attention("entropy"),
     "ours, all off": _our_attention(),
-    "ours, default statistics": _our_attention(*_DEFAULT),
+    "ours, default statistics": _our_attention(*DEFAULT_STATS),
     "ours, every statistic": _our_attention(*(name for name in STATS if name != "sink_prob")),
-    "ours in PyTorch, default statistics": _our_attention(*_DEFAULT, impl="portable"),
+    "ours in PyTorch, default statistics": _our_attention(*DEFAULT_STATS, impl="portable"),
     "flash": _torch_alone(SDPBackend.FLASH_ATTENTION, "cpu", "cuda"),
     "cudnn": _torch_alone(SDPBackend.CUDNN_ATTENTION, "cuda"),
     **{

@@ -18,11 +18,9 @@ from triton.experimental.gluon.language.nvidia.hopper import (
     warpgroup_mma_wait,
 )
 
+from attentropy.kernels.attention.hopper_constants import LANES, ROWS
 from attentropy.kernels.common.triton_online import FLOOR, LN2
 from attentropy.kernels.common.triton_scores import HIDDEN
-
-ROWS = gl.constexpr(64)  # of a warp group, the fewest that the matrix units take
-_LANES = gl.constexpr(8)  # parts of a row's sums, which stay within threads: see triton_online.py
 
 
 @gluon.jit
@@ -60,7 +58,7 @@ def _produce(
 
 
 @gluon.jit
-def _parts(b_x, LANES: gl.constexpr):
+def parts(b_x, LANES: gl.constexpr):
     """Return b_x [M, N] as [M, N / LANES, LANES]."""
     return gl.reshape(b_x, [b_x.shape[0], b_x.shape[1] // LANES, LANES])
 
@@ -81,13 +79,13 @@ def _softmax(b_s, b_m, b_l, b_t, c, ENTROPY: gl.constexpr):
     b_factor = gl.exp2(b_delta)
     b_scale = _column(b_factor, b_l)
     if ENTROPY:
-        b_t = b_scale * (b_t + _column(b_delta, b_l) * b_l) + gl.sum(_parts(b_p * b_z, _LANES), 1)
-    b_l = b_scale * b_l + gl.sum(_parts(b_p, _LANES), 1)
+        b_t = b_scale * (b_t + _column(b_delta, b_l) * b_l) + gl.sum(parts(b_p * b_z, LANES), 1)
+    b_l = b_scale * b_l + gl.sum(parts(b_p, LANES), 1)
     return b_top, b_l, b_t, b_p, b_factor
 
 
 @gluon.jit
-def _scores(
+def visible_scores(
     b_s, o_a, i_n, keys, MASKED: gl.constexpr, CAUSAL: gl.constexpr, LAYOUT: gl.constexpr,
 ):  # fmt: skip
     """Return q · k of the keys from i_n on, hidden where the queries at o_a [M] do not see them."""
@@ -115,7 +113,7 @@ def _step(
     b_acc = warpgroup_mma(b_p, s_v.index(before), b_acc, is_async=True)
     b_s = warpgroup_mma_wait(1, deps=[b_s])
     mbarrier.arrive(k_free.index(stage))
-    b_s = _scores(b_s, o_a, (tiles - 1 - j) * BN, keys, MASKED, CAUSAL, LAYOUT)
+    b_s = visible_scores(b_s, o_a, (tiles - 1 - j) * BN, keys, MASKED, CAUSAL, LAYOUT)
     b_m, b_l, b_t, b_next, b_factor = _softmax(b_s, b_m, b_l, b_t, c, ENTROPY)
     b_next = gl.convert_layout(b_next.to(s_v.dtype), WEIGHTS)
     b_factor = gl.convert_layout(b_factor, gl.SliceLayout(1, WEIGHTS.parent))
@@ -148,7 +146,7 @@ def _consume(
     s_q = s_q.index(I_G)
     b_none = gl.zeros([ROWS, BN], gl.float32, LAYOUT)
     b_m = gl.full([ROWS], FLOOR, gl.float32, gl.SliceLayout(1, LAYOUT))
-    b_l = gl.sum(_parts(b_none, _LANES), 1)  # zeros, in the layout of such sums
+    b_l = gl.sum(parts(b_none, LANES), 1)  # zeros, in the layout of such sums
     b_acc = gl.zeros([ROWS, D], gl.float32, OUTPUT)
 
     mbarrier.wait(q_ready.index(I_G), 0)
@@ -156,7 +154,7 @@ def _consume(
     b_s = warpgroup_mma(s_q, s_k.index(0).permute((1, 0)), b_none, use_acc=False, is_async=True)
     b_s = warpgroup_mma_wait(0, deps=[b_s])
     mbarrier.arrive(k_free.index(0))
-    b_s = _scores(b_s, o_a, (tiles - 1) * BN, keys, True, CAUSAL, LAYOUT)
+    b_s = visible_scores(b_s, o_a, (tiles - 1) * BN, keys, True, CAUSAL, LAYOUT)
     b_m, b_l, b_t, b_p, _ = _softmax(b_s, b_m, b_l, b_l, c, ENTROPY)
     b_p = gl.convert_layout(b_p.to(s_v.dtype), WEIGHTS)
     for j in range(1, masked):

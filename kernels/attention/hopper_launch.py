@@ -45,7 +45,7 @@ def forward(
     rows = hopper_kernel.ROWS.value
     with torch.cuda.device_of(q):
         hopper_kernel.forward[(triton.cdiv(queries, rows * tile.groups), heads, batch)](
-            _descriptor(q, rows), _descriptor(k, tile.keys), _descriptor(v, tile.keys),
+            describe(q, rows, dim), describe(k, tile.keys, dim), describe(v, tile.keys, dim),
             buffers["out"], buffers["lse"], *(buffers.get(name) for name in _COLUMNS),
             heads, queries, k.shape[2], mask.query_offset if mask.causal else 0,
             heads // k.shape[1], factor, GROUPS=tile.groups, D=dim, BN=tile.keys,
@@ -53,8 +53,10 @@ def forward(
         )  # fmt: skip
 
 
-def _descriptor(x: Tensor, rows: int) -> TensorDescriptor:
-    """Return the descriptor by which bulk copies read `rows` entries of a head at a time."""
-    dim = x.shape[-1]
+def describe(x: Tensor, rows: int, width: int) -> TensorDescriptor:
+    """Return the descriptor by which bulk copies read `rows` entries of a head at a time.
+
+    Entries are as wide as `width`, zeros past the head size.
+    """
     layout = NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=4)
-    return TensorDescriptor(x, list(x.shape), list(x.stride()), [1, 1, rows, dim], layout)
+    return TensorDescriptor(x, list(x.shape), list(x.stride()), [1, 1, rows, width], layout)

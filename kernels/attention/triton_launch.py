@@ -51,8 +51,8 @@ def attention(
         buffers[name] = torch.empty(shape, dtype=dtype, device=q.device)
     if buffers["lse"].numel():
         is_scaled, factor = gpu.fold_scale(score)
-        is_plain = splits == 1 and not plan.packed and not is_scaled and sinks is None
-        if not (is_plain and _launch_hopper(q, k, v, buffers, mask, stats, factor)):
+        is_plain = splits == 1 and not plan.packed and not is_scaled
+        if not (is_plain and _launch_hopper(q, k, v, buffers, mask, sinks, stats, factor)):
             inner = None if splits > 1 else sinks
             _launch(q, k, v, buffers, score, inner, mask, is_scaled, factor, plan, splits)
     if splits == 1:
@@ -91,20 +91,27 @@ def _launch_hopper(
     v: Tensor,
     buffers: dict[str, Tensor],
     mask: Mask,
+    sinks: Tensor | None,
     stats: tuple[str, ...],
     factor: float,
 ) -> bool:
-    """Return whether the Hopper kernel took the call; it is imported only where it could."""
-    tile = tiles.choose_hopper(tiles.architecture_of(q.device), q.shape[-1], q.dtype)
-    if tile is None:
-        return False
-    from attentropy.kernels.attention import hopper_launch
-
-    if not hopper_launch.supports(q, k, v, mask, stats):
-        return False
+    """Return whether a Hopper kernel took the call; they are imported only where one could."""
+    architecture, dim = tiles.architecture_of(q.device), q.shape[-1]
     rows = {name: part[0] for name, part in buffers.items()}
-    hopper_launch.forward(q, k, v, rows, mask, factor, tile)
-    return True
+    narrow = any(STATISTICS[name].needs_registers for name in stats)
+    if tile := tiles.choose_hopper_lazy(architecture, dim, q.dtype, narrow=narrow):
+        from attentropy.kernels.attention import hopper_lazy_launch
+
+        if hopper_lazy_launch.supports(q, k, v, mask):
+            hopper_lazy_launch.forward(q, k, v, rows, mask, sinks, factor, tile)
+            return True
+    if sinks is None and (tile := tiles.choose_hopper(architecture, dim, q.dtype)):
+        from attentropy.kernels.attention import hopper_launch
+
+        if hopper_launch.supports(q, k, v, mask, stats):
+            hopper_launch.forward(q, k, v, rows, mask, factor, tile)
+            return True
+    return False
 
 
 def _count_splits(device: torch.device, programs: int, keys: int, tile: tiles.Tile) -> int:

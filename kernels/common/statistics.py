@@ -25,7 +25,7 @@ class KernelStatistic:
 
     is_integer: int32, and −1 where a query sees no key; otherwise floating point and NaN there.
     needs_sinks: it is defined only with `sinks`, and follows from them and lse alone.
-    on_hopper: `hopper_kernel` stores it.
+    on_hopper: `hopper_kernel` stores it; `hopper_lazy` stores all.
     on_cpu: `cpu` gets it from PyTorch's fused attention.
     needs_registers: the Triton kernel keeps more alive per score for it, and takes narrower blocks.
     is_mean: it is a mean over the keys, so the parts of a split average to the whole.

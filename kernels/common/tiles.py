@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 
 import torch
@@ -184,6 +185,48 @@ def choose_hopper(architecture: str, head: int, dtype: torch.dtype) -> HopperTil
     if architecture != "sm_90" or dtype == torch.float32:
         return None
     return _HOPPER.get(head)
+
+
+# The same for `hopper_lazy`, by the width that heads are padded to; "narrow" where statistics keep
+# more registers alive. Compiled and counted, not timed: see tests/benchmarks/README.md.
+_HOPPER_LAZY: dict[int, dict[str, HopperTile]] = {
+    64: {
+        "wide": HopperTile(groups=3, keys=128, stages=3, registers=160),
+        "narrow": HopperTile(groups=3, keys=64, stages=4, registers=160),
+    },
+    128: dict.fromkeys(("wide", "narrow"), HopperTile(groups=2, keys=128, stages=2, registers=240)),
+    256: dict.fromkeys(("wide", "narrow"), HopperTile(groups=2, keys=64, stages=2, registers=240)),
+}
+_HOPPER_PADDED = range(72, 128, 8)  # heads that are padded to 128: by up to 1.8 ×
+# Of the second sweep's Hopper kernel: keys that stay in shared memory, blocks of queries per group.
+_HOPPER_SUMS = HopperTile(groups=3, keys=128, stages=2, registers=160)
+
+
+def takes_untimed() -> bool:
+    """Return whether kernels are taken that compile, but that no GPU has run yet.
+
+    Only ATTENTROPY_HOPPER=lazy in the environment asks for them.
+    """
+    return os.environ.get("ATTENTROPY_HOPPER") == "lazy"
+
+
+def choose_hopper_lazy(
+    architecture: str, head: int, dtype: torch.dtype, *, narrow: bool
+) -> HopperTile | None:
+    """Return the block of `hopper_lazy` for a head size; None where it has none, or is not taken.
+
+    narrow: whether statistics that need registers are requested (`needs_registers`).
+    """
+    if architecture != "sm_90" or dtype == torch.float32 or not takes_untimed():
+        return None
+    blocks = _HOPPER_LAZY.get(128 if head in _HOPPER_PADDED else head, {})
+    return blocks.get("narrow" if narrow else "wide")
+
+
+def choose_hopper_sums(architecture: str, head: int, dtype: torch.dtype) -> HopperTile | None:
+    """Return the block of the second sweep on Hopper; None where there is none, or is not taken."""
+    is_served = architecture == "sm_90" and dtype != torch.float32 and head in (64, 128)
+    return _HOPPER_SUMS if is_served and takes_untimed() else None
 
 
 @dataclass(frozen=True)

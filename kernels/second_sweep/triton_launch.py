@@ -30,8 +30,26 @@ def tile_mass(
 
 def received(q: Tensor, k: Tensor, lse: Tensor, mean: bool, score: Score, mask: Mask) -> Tensor:
     """Return Σ_i p_ij of each key, [B, Hq or 1, Nk]: tiles of one key and all queries."""
+    sums = _received_on_hopper(q, k, lse, score, mask)
+    if sums is not None:
+        return sums.mean(1, keepdim=True) if mean else sums
     tile = (max(1, mask.queries), 1)
     return _tile_sums(q, k, lse, tile, score, mask, _segments(mask), mean=mean).sum(2)
+
+
+def _received_on_hopper(
+    q: Tensor, k: Tensor, lse: Tensor, score: Score, mask: Mask
+) -> Tensor | None:
+    """Return the sums of each head, where Hopper's own kernel is taken."""
+    tile = tiles.choose_hopper_sums(tiles.architecture_of(q.device), q.shape[-1], q.dtype)
+    is_scaled, factor = gpu.fold_scale(score)
+    if tile is None or is_scaled:
+        return None
+    from attentropy.kernels.second_sweep import hopper_launch
+
+    if not hopper_launch.supports(q, k, mask):
+        return None
+    return hopper_launch.received(q, k, lse, mask, factor, tile)
 
 
 def recent(q: Tensor, k: Tensor, lse: Tensor, last: int, score: Score, mask: Mask) -> Tensor:

@@ -23,10 +23,9 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention as fused
 
 from attentropy import attention, attention_map, attention_received
-from attentropy.engine.trace.statistics import KEPT_ATTENTION
+from attentropy.engine.trace.statistics import DEFAULT_STATS
 from attentropy.kernels.ops import STATS
 
-DEFAULT = tuple(name for name in KEPT_ATTENTION if name in STATS)
 EVERY = tuple(name for name in STATS if name != "sink_prob")
 WINDOW, PADDING, CAP = 512, 100, 30.0
 PLAIN = [
@@ -69,9 +68,9 @@ def plain_methods(sizes):
     return {
         "fused": partial(fused, q, k, v, is_causal=True),
         "entropy": partial(attention, q, k, v),
-        "default": partial(attention, q, k, v, stats=DEFAULT),
+        "default": partial(attention, q, k, v, stats=DEFAULT_STATS),
         "every": partial(attention, q, k, v, stats=EVERY),
-        "default in PyTorch": partial(attention, q, k, v, stats=DEFAULT, impl="portable"),
+        "default in PyTorch": partial(attention, q, k, v, stats=DEFAULT_STATS, impl="portable"),
         "map": partial(attention_map, q, k, lse, tile=128, heads="mean"),
         "map in PyTorch": partial(
             attention_map, q, k, lse, tile=128, heads="mean", impl="portable"
@@ -90,7 +89,7 @@ def masked_methods(sizes):
     window = (j <= i) & (j > i - WINDOW)
     padded = (j <= i) & (j >= PADDING) | (i == j)  # a row that sees nothing is NaN in the other
     starts = torch.tensor([PADDING])
-    ours = partial(attention, q, k, v, stats=DEFAULT)
+    ours = partial(attention, q, k, v, stats=DEFAULT_STATS)
     return {
         "fused": partial(fused, q, k, v, is_causal=True),
         "softcap": partial(ours, softcap=CAP),
@@ -99,7 +98,7 @@ def masked_methods(sizes):
         "fused, padding": partial(fused, q, k, v, attn_mask=padded),
         "padding": partial(ours, key_starts=starts),
         "fused, GQA": partial(fused, *few, is_causal=True, enable_gqa=True),
-        "GQA": partial(attention, *few, stats=DEFAULT),
+        "GQA": partial(attention, *few, stats=DEFAULT_STATS),
     }
 
 
@@ -108,7 +107,7 @@ def eager_methods(sizes):
     return {
         "ours": partial(attention, q, k, v),
         "eager": partial(eager, q, k, v),
-        "default": partial(attention, q, k, v, stats=DEFAULT),
+        "default": partial(attention, q, k, v, stats=DEFAULT_STATS),
     }
 
 

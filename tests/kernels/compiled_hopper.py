@@ -76,7 +76,7 @@ def plain_softmax(b_s, b_m, b_l, b_t, c, ENTROPY: gl.constexpr):
     b_top = gl.maximum(b_m, gl.max(b_s, 1))
     b_p = gl.exp2(gl.fma(b_s, c, -gl.expand_dims(b_top * c, 1)))
     b_factor = gl.exp2((b_m - b_top) * c)
-    b_l = hopper._column(b_factor, b_l) * b_l + gl.sum(hopper._parts(b_p, hopper._LANES), 1)
+    b_l = hopper._column(b_factor, b_l) * b_l + gl.sum(hopper.parts(b_p, hopper.LANES), 1)
     return b_top, b_l, b_t, b_p, b_factor
 
 

@@ -4,8 +4,8 @@ Usage: python compiled_variants.py [--table] [NAME ...]
 
 NAME is VARIANT/HEAD/STATISTICS with the statistics joined by commas ("off" without any), then
 /full for full attention and /NAMEVALUE for each change of the block, for example
-lazy_rescale/64/entropy/BN64/STAGES4; column_sums/HEAD[/poly] is the second sweep. See compiled.py
-for what is printed, and tests/benchmarks/variants for what the variants are.
+lazy/64/entropy/BN64/STAGES4. See compiled.py for what is printed, and tests/benchmarks/variants for
+what the variants are.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import sys
 from pathlib import Path
 
 import triton
+from compiled_lazy import build_lazy
 
+from attentropy.kernels.common.tiles import HopperTile
 from compiled import main
 from compiled_hopper import ahead, all_facts
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "variants"))
 
-from variants import COLUMN_SUMS, EVERY, JOBS, TILES, module
+from variants import EVERY, JOBS, TILES, module
 
 
 def job_names() -> list[str]:
@@ -31,18 +33,18 @@ def job_names() -> list[str]:
         options = [] if causal else ["full"]
         options += [f"{key}{value}" for key, value in tile.items()]
         names.append("/".join([name, str(head), ",".join(stats) or "off", *options]))
-    return names + [f"column_sums/{head}{end}" for head in (64, 128) for end in ("", "/poly")]
+    return names
 
 
 def build(name: str, size: str, *options: str) -> triton.compiler.CompiledKernel:
     """Compile a variant as it is launched for bfloat16."""
     kernel, head = module(name).forward, int(size)
-    if name == "column_sums":
-        constants = COLUMN_SUMS | {"D": head, "POLY": "poly" in options}
-        return ahead(kernel, {"out": "*fp32"}, constants)
     stats = [] if options[0] == "off" else options[0].split(",")
     changes = (re.fullmatch(r"([A-Z]+)(\d+)", option) for option in options[1:])
     tile = TILES[head] | {match[1]: int(match[2]) for match in changes if match}
+    if name == "lazy":
+        block = HopperTile(*(tile[part] for part in ("GROUPS", "BN", "STAGES", "REGISTERS")))
+        return build_lazy(head, stats, block, causal="full" not in options)
     absent = [stat for stat in EVERY if stat in kernel.arg_names and stat not in stats]
     constants = tile | {"D": head, "CAUSAL": "full" not in options} | dict.fromkeys(absent)
     pointers = {stat: "*i32" if stat == "top_key" else "*fp32" for stat in stats}

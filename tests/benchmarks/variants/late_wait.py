@@ -17,12 +17,11 @@ from triton.experimental.gluon.language.nvidia.hopper import (
     warpgroup_mma_wait,
 )
 
+from attentropy.kernels.attention.hopper_constants import LANES, ROWS
 from attentropy.kernels.attention.hopper_kernel import (
-    _LANES,
-    ROWS,
-    _parts,
+    parts,
     _produce,
-    _scores,
+    visible_scores,
     _softmax,
 )
 from attentropy.kernels.common.triton_online import FLOOR, LN2
@@ -42,7 +41,7 @@ def _step(
     b_acc = warpgroup_mma(b_p, s_v.index(before), b_acc, is_async=True)
     b_s = warpgroup_mma_wait(1, deps=[b_s])
     mbarrier.arrive(k_free.index(stage))
-    b_s = _scores(b_s, o_a, (tiles - 1 - j) * BN, keys, MASKED, CAUSAL, LAYOUT)
+    b_s = visible_scores(b_s, o_a, (tiles - 1 - j) * BN, keys, MASKED, CAUSAL, LAYOUT)
     b_m, b_l, b_t, b_next, b_factor = _softmax(b_s, b_m, b_l, b_t, c, ENTROPY)
     b_next = gl.convert_layout(b_next.to(s_v.dtype), WEIGHTS)
     b_factor = gl.convert_layout(b_factor, gl.SliceLayout(1, WEIGHTS.parent))
@@ -76,7 +75,7 @@ def _consume(
     s_q = s_q.index(I_G)
     b_none = gl.zeros([ROWS, BN], gl.float32, LAYOUT)
     b_m = gl.full([ROWS], FLOOR, gl.float32, gl.SliceLayout(1, LAYOUT))
-    b_l = gl.sum(_parts(b_none, _LANES), 1)  # zeros, in the layout of such sums
+    b_l = gl.sum(parts(b_none, LANES), 1)  # zeros, in the layout of such sums
     b_acc = gl.zeros([ROWS, D], gl.float32, OUTPUT)
 
     mbarrier.wait(q_ready.index(I_G), 0)
@@ -84,7 +83,7 @@ def _consume(
     b_s = warpgroup_mma(s_q, s_k.index(0).permute((1, 0)), b_none, use_acc=False, is_async=True)
     b_s = warpgroup_mma_wait(0, deps=[b_s])
     mbarrier.arrive(k_free.index(0))
-    b_s = _scores(b_s, o_a, (tiles - 1) * BN, keys, True, CAUSAL, LAYOUT)
+    b_s = visible_scores(b_s, o_a, (tiles - 1) * BN, keys, True, CAUSAL, LAYOUT)
     b_m, b_l, b_t, b_p, _ = _softmax(b_s, b_m, b_l, b_l, c, ENTROPY)
     b_p = gl.convert_layout(b_p.to(s_v.dtype), WEIGHTS)
     mbarrier.wait(v_ready.index(0), 0)

@@ -12,18 +12,20 @@ from torch import Tensor
 from triton.experimental.gluon.language import NVMMASharedLayout
 from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 
-# By name: "base" is the kernel that the project uses.
+from attentropy.kernels.attention import hopper_lazy_launch
+from attentropy.kernels.common.mask import Mask
+from attentropy.kernels.common.tiles import HopperTile
+
+# By name: "base" is the kernel that the project uses, "lazy" the one that it only takes on demand.
 MODULES = {
     "base": "attentropy.kernels.attention.hopper_kernel",
+    "lazy": "attentropy.kernels.attention.hopper_lazy",
     "tree_maximum": "tree_maximum",
     "late_wait": "late_wait",
-    "lazy_rescale": "lazy_rescale",
-    "lazy_statistics": "lazy_statistics",
-    "column_sums": "column_sums",
 }
 ENTROPY = ("entropy",)
 DEFAULT = ("entropy", "max_prob", "distance", "sink_mass", "top_key")
-EVERY = (*DEFAULT, "varentropy")
+EVERY = (*DEFAULT, "varentropy", "max_logit")
 
 # The block for each head size, as `tiles.HopperTile` has it.
 TILES = {
@@ -33,7 +35,7 @@ TILES = {
 }
 NARROW = {"BN": 64, "STAGES": 4}
 TWO_GROUPS = {"GROUPS": 2, "REGISTERS": 240}
-COLUMN_SUMS = {"GROUPS": 3, "BN": 128, "STAGES": 2, "REGISTERS": 160}
+DEVICE, SHRINK = "cuda", 1  # sizes are divided by SHRINK; a dry run has others
 LAYOUT = NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=4)
 
 # Every forward kernel that is measured: variant, head size, statistics, causal, changes of the block.
@@ -42,21 +44,17 @@ JOBS: list[Job] = [
     *(
         (name, head, stats, True, {})
         for head in (64, 128)
-        for name in ("base", "tree_maximum", "late_wait", "lazy_rescale")
+        for name in ("base", "tree_maximum", "late_wait", "lazy")
         for stats in ((), ENTROPY)
     ),
-    *(
-        ("lazy_statistics", head, stats, True, {})
-        for head in (64, 128)
-        for stats in (DEFAULT, EVERY)
-    ),
+    *(("lazy", head, stats, True, {}) for head in (64, 128) for stats in (DEFAULT, EVERY)),
     *(("base", head, stats, False, {}) for head in (64, 128) for stats in ((), ENTROPY)),
-    *(("lazy_rescale", head, ENTROPY, False, {}) for head in (64, 128)),
-    *(("lazy_statistics", head, DEFAULT, False, {}) for head in (64, 128)),
-    *(("lazy_rescale", head, ENTROPY, True, NARROW) for head in (64, 128)),
-    ("lazy_statistics", 64, DEFAULT, True, NARROW),
-    ("lazy_rescale", 64, ENTROPY, True, TWO_GROUPS),
+    *(("lazy", head, stats, False, {}) for head in (64, 128) for stats in (ENTROPY, DEFAULT)),
+    *(("lazy", head, ENTROPY, True, NARROW) for head in (64, 128)),
+    *(("lazy", 64, stats, True, NARROW) for stats in (DEFAULT, EVERY)),
+    ("lazy", 64, ENTROPY, True, TWO_GROUPS),
     ("base", 256, ENTROPY, True, {}),
+    *(("lazy", 256, stats, True, {}) for stats in (ENTROPY, DEFAULT)),
 ]
 
 
@@ -76,18 +74,23 @@ def launch(
 ) -> dict[str, Tensor]:  # fmt: skip
     """Return `out`, `lse` and `stats` of a forward variant for q, k, v [B, H, N, D] in bfloat16."""
     batch, heads, queries, dim = q.shape
-    keys = k.shape[2]
+    keys, factor = k.shape[2], dim**-0.5 * math.log2(math.e)
     tile = TILES[dim] | changes
     buffers = {"out": torch.empty(batch, heads, queries, dim, dtype=v.dtype, device=q.device)}
     for stat in ("lse", *stats):
         dtype = torch.int32 if stat == "top_key" else torch.float32
         buffers[stat] = torch.empty(batch, heads, queries, dtype=dtype, device=q.device)
+    if name == "lazy":
+        mask = Mask(queries, keys, keys - queries if causal else 0, causal)
+        block = HopperTile(*(tile[part] for part in ("GROUPS", "BN", "STAGES", "REGISTERS")))
+        hopper_lazy_launch.forward(q, k, v, buffers, mask, None, factor, block)
+        return buffers
     kernel = module(name).forward
     values = {
         "q": descriptor(q, 64), "k": descriptor(k, tile["BN"]), "v": descriptor(v, tile["BN"]),
         "heads": heads, "queries": queries, "keys": keys,
         "offset": keys - queries if causal else 0, "group": heads // k.shape[1],
-        "c": dim**-0.5 * math.log2(math.e),
+        "c": factor,
     }  # fmt: skip
     arguments = [
         values.get(argument, buffers.get(argument))
@@ -100,26 +103,17 @@ def launch(
     return buffers
 
 
-def launch_column_sums(q: Tensor, k: Tensor, lse: Tensor, out: Tensor, poly: bool) -> Tensor:
-    """Return Σ_i p_ij of each key [B, H, Nk] in `out`, for full attention."""
-    batch, heads, queries, dim = q.shape
-    keys, tile = k.shape[2], COLUMN_SUMS
-    out.zero_()
-    module("column_sums").forward[(triton.cdiv(keys, tile["BN"]), heads, batch)](
-        descriptor(q, 64), descriptor(k, tile["BN"]), lse, out, heads, queries, keys, 0,
-        heads // k.shape[1], dim**-0.5 * math.log2(math.e), **tile, D=dim, POLY=poly, num_warps=4,
-    )  # fmt: skip
-    return out
-
-
 def inputs(
     batch: int, heads: int, kv_heads: int, queries: int, keys: int, dim: int, kind: str = "normal"
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return q, k, v in bfloat16 on the GPU, with scores of a kind that is hard to sum."""
-    random = torch.Generator("cuda").manual_seed(1)
-    q = torch.randn(batch, heads, queries, dim, generator=random, device="cuda")
-    k = torch.randn(batch, kv_heads, keys, dim, generator=random, device="cuda")
-    v = torch.randn(batch, kv_heads, keys, dim, generator=random, device="cuda")
+    random = torch.Generator(DEVICE).manual_seed(1)
+
+    def normal(heads: int, length: int) -> Tensor:
+        length = max(8, length // SHRINK)
+        return torch.randn(batch, heads, length, dim, generator=random, device=DEVICE)
+
+    q, k, v = normal(heads, queries), normal(kv_heads, keys), normal(kv_heads, keys)
     root = dim**0.5
     if kind == "peaky":
         q *= 12
@@ -129,8 +123,8 @@ def inputs(
         k[:, :, 0] = 0
         q[..., 1], k[:, :, 0, 1] = 3, 20 * root / 3
     elif kind == "ramp":  # maxima rise from tile to tile, in the order of the tiles
-        ramp = torch.arange(keys, 0, -1, device="cuda") / 128
+        ramp = torch.arange(k.shape[2], 0, -1, device=DEVICE) / 128
         q[..., 1], k[..., 1] = 4, ramp * 5 * root / 16
     elif kind == "nan":
-        k[:, :, keys // 2] = float("nan")
+        k[:, :, k.shape[2] // 2] = float("nan")
     return q.bfloat16(), k.bfloat16(), v.bfloat16()

@@ -78,3 +78,22 @@ def test_a_register_that_a_skipped_branch_writes_is_found():
     assert unwritten(_listing(*second).replace("0x030", "0x040")) == []
     others = "UTMALDG.4D [UR8], [UR24]", "UIADD3.64 UR20, UR12, 0x2, URZ", "EXIT"
     assert unwritten(_listing(*others)) == list(others[:2])
+
+
+def test_a_product_with_weights_in_registers_reads_the_second_descriptor():
+    product = "HGMMA.64x64x16.F32.BF16 R88, R124, gdesc[UR24].tnspB, R88"
+    rest = "UIADD3.64 UR26, UR12, 0x80, URZ", product, "EXIT"
+    assert unwritten(_listing("UMOV UR12, 0x1", "UMOV UR13, 0x1", *rest)) == []
+    assert unwritten(_listing("UMOV UR24, 0x1", "UMOV UR25, 0x1", *rest[1:])) == [product]
+
+
+def test_a_copy_of_nothing_counts_where_it_is_read():
+    saved = "MOV R10, UR53", "UMOV UR53, 0x2", "R2UR UR53, R10"
+    dead = *saved, "UMOV UR53, 0x3", "UIADD3 UR8, UR53, 0x1, URZ", "EXIT"
+    assert unwritten(_listing(*dead)) == []
+    read = "UIADD3 UR8, UR53, 0x1, URZ"
+    assert unwritten(_listing(*saved, read, "EXIT")) == [read]
+    stored = "STG.E desc[UR12][R2.64], R10"
+    first = "UMOV UR12, 0x1"
+    assert unwritten(_listing(first, saved[0], stored, "EXIT")) == [stored]
+    assert unwritten(_listing(first, saved[0], "@!P1 MOV R10, 0x4", stored, "EXIT")) == []
