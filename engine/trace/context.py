@@ -57,6 +57,8 @@ class ContextUse:
         limits: The most keys that a query of the layer sees, [layer].
         cache_heads: Heads of keys and values, [layer]; −1: not measured.
         cache_bytes: Bytes of the key and the value of one token in one of these, [layer].
+        is_causal: Whether queries see no later keys (those of an image aside). Otherwise a window
+            reaches so far to either side, and there is no cache.
     """
 
     tokens: int
@@ -67,6 +69,7 @@ class ContextUse:
     limits: Array
     cache_heads: Array
     cache_bytes: Array
+    is_causal: bool = True
 
     @cached_property
     def is_measured(self) -> Array:
@@ -132,7 +135,7 @@ class ContextUse:
     def _cache_of(self, layer: int, windows: Array) -> CacheBytes:
         """Return the bytes of a layer's cache for the windows of its query heads."""
         heads, size = int(self.cache_heads[layer]), int(self.cache_bytes[layer])
-        if heads < 1 or size < 1 or not windows.size:
+        if heads < 1 or size < 1 or not windows.size or not self.is_causal:
             return CacheBytes(0, 0)
         groups = np.array_split(windows, heads)  # of query heads, one after the other
         limit = int(self.limits[layer])
@@ -179,10 +182,12 @@ def context_use(trace: ContextTrace) -> ContextUse | None:
     if not np.isfinite(mass).any():
         return None
     tokens = trace.prompt_tokens
-    limits = np.full(len(mass), tokens, np.int64)
+    limits, is_causal = np.full(len(mass), tokens, np.int64), True
     if "visible" in trace:
-        limits = np.maximum(1, trace["visible"][:, :tokens].max(1)).astype(np.int64)
+        visible = trace["visible"][:, :tokens]
+        limits = np.maximum(1, visible.max(1)).astype(np.int64)
+        is_causal = bool((visible[:, 0] <= 1).all())
     return ContextUse(
         tokens, trace["layer"], trace["context_bin"].astype(np.int64), mass,
-        trace["context_reach"], limits, trace["cache_heads"], trace["cache_bytes"],
+        trace["context_reach"], limits, trace["cache_heads"], trace["cache_bytes"], is_causal,
     )  # fmt: skip
