@@ -53,6 +53,7 @@ class ContextUse:
         layers: The model's number of each layer, [layer].
         bins: The least distance of each bin, −1 for the first four keys, [bin].
         mass: Share of a query's attention in each bin, [layer, head, bin]; NaN: not measured.
+        uniform: `mass` of uniform attention, [layer, bin].
         reach: Share of the queries that see a key of the bin or beyond it, [layer, bin].
         limits: The most keys that a query of the layer sees, [layer].
         cache_heads: Heads of keys and values, [layer]; −1: not measured.
@@ -65,6 +66,7 @@ class ContextUse:
     layers: Array
     bins: Array
     mass: Array
+    uniform: Array
     reach: Array
     limits: Array
     cache_heads: Array
@@ -98,9 +100,13 @@ class ContextUse:
         Returns:
             Numbers of keys, [layer, head]; 0 where nothing was measured.
         """
-        number = self._bin_of(share)
-        sizes = np.minimum(1 << number, self.limits[:, None])
+        sizes = np.minimum(1 << _bin_of(self.mass, share), self.limits[:, None])
         return np.where(self.is_measured, sizes, 0)
+
+    def uniform_window(self, share: float) -> int:
+        """Return the window of uniform attention in the layer where it is largest."""
+        sizes = np.minimum(1 << _bin_of(self.uniform, share), self.limits)
+        return int(sizes[self.is_measured.any(1)].max(initial=0))
 
     def beyond(self, share: float) -> Array:
         """Return the share of queries that see a key beyond the window of their head.
@@ -111,7 +117,7 @@ class ContextUse:
             Shares, [layer, head]; NaN where nothing was measured.
         """
         padded = np.pad(self.reach[:, 1:], ((0, 0), (0, 1)))
-        shares = np.take_along_axis(padded, self._bin_of(share) + 1, 1)
+        shares = np.take_along_axis(padded, _bin_of(self.mass, share) + 1, 1)
         return np.where(self.is_measured, shares, np.nan)
 
     def is_far(self, share: float = SHARES[0]) -> Array:
@@ -142,11 +148,12 @@ class ContextUse:
         keys = sum(min(int(group.max(initial=0)) + FIRST_KEYS, limit) for group in groups)
         return CacheBytes(heads * limit * size, keys * size)
 
-    def _bin_of(self, share: float) -> Array:
-        """Return the bin up to which the bins hold a share of the rest, [layer, head]."""
-        sums = np.cumsum(np.nan_to_num(self.mass[..., 1:]).astype(np.float64), -1)
-        is_enough = sums >= share * sums[..., -1:] - _ROUNDING
-        return np.asarray(is_enough.argmax(-1))
+
+def _bin_of(mass: Array, share: float) -> Array:
+    """Return the bin up to which the bins hold a share of what the first keys leave, [...]."""
+    sums = np.cumsum(np.nan_to_num(mass[..., 1:]).astype(np.float64), -1)
+    is_enough = sums >= share * sums[..., -1:] - _ROUNDING
+    return np.asarray(is_enough.argmax(-1))
 
 
 class ContextTrace(Readable, Protocol):
@@ -175,7 +182,10 @@ class Contextual:
 @once_per_trace
 def context_use(trace: ContextTrace) -> ContextUse | None:
     """Return how much of the context the heads of a trace use; see `Trace.context_use`."""
-    needed = ("context_mass", "context_reach", "context_bin", "cache_heads", "cache_bytes")
+    needed = (
+        "context_mass", "context_uniform", "context_reach", "context_bin", "cache_heads",
+        "cache_bytes",
+    )  # fmt: skip
     if any(name not in trace for name in needed):
         return None
     mass = trace["context_mass"]
@@ -189,5 +199,6 @@ def context_use(trace: ContextTrace) -> ContextUse | None:
         is_causal = bool((visible[:, 0] <= 1).all())
     return ContextUse(
         tokens, trace["layer"], trace["context_bin"].astype(np.int64), mass,
-        trace["context_reach"], limits, trace["cache_heads"], trace["cache_bytes"], is_causal,
+        trace["context_uniform"], trace["context_reach"], limits, trace["cache_heads"],
+        trace["cache_bytes"], is_causal,
     )  # fmt: skip

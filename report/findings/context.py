@@ -39,10 +39,11 @@ def far_heads(use: ContextUse) -> str:
     number = "none" if not far else f"{far:,}"
     need, they_attend = ("needs", "it attends") if far == 1 else ("need", "they attend")
     sides = "" if use.is_causal else " on either side"
+    uniform = use.uniform_window(SHARES[0])
     return (
         f"{number.capitalize()} of {count(use.heads, 'head')} {need} a window of more than "
         f"{count(use.half, 'token')}{sides} to hold {percent(SHARES[0])} of what {they_attend} to "
-        "besides the first four tokens"
+        f"besides the first four tokens; uniform attention would need {uniform:,}"
     )
 
 

@@ -31,7 +31,7 @@ def test_the_sentences_say_how_many_heads_need_most_and_what_windows_take():
     result, cache = context_sentences(_trace().context_use())
     assert result == (
         "1 of 8 heads needs a window of more than 16 tokens to hold 95 % of what it attends to "
-        "besides the first four tokens."
+        "besides the first four tokens; uniform attention would need 32."
     )
     full, windowed = 4 * ROW, (41 + 3 * 5) * 64
     assert f"would take {windowed / 1000:.1f} kB instead of {full / 1000:.1f} kB" in cache
