@@ -120,6 +120,8 @@ def _context(weights: np.ndarray) -> dict[str, Any]:
     distance = np.arange(n)[:, None] - np.arange(n)
     number = np.searchsorted(starts, distance, "right")
     number[:, :4] = 0
+    sees = np.tril(np.ones((n, n)) / np.arange(1, n + 1)[:, None])
+    uniform = [(sees * (number == b)).sum(-1).mean() for b in range(len(starts) + 1)]
     mass = [(own * (number == b)).sum(-1).mean(-1) for b in range(len(starts) + 1)]
     farthest = np.maximum(np.arange(n) - 4, -1)
     reach = [1.0, *((farthest >= start).mean() for start in starts)]
@@ -129,6 +131,9 @@ def _context(weights: np.ndarray) -> dict[str, Any]:
         ),
         "context_reach": (
             ("layer", "context_bin"), np.tile(np.array(reach, np.float32), (LAYERS, 1)),
+        ),
+        "context_uniform": (
+            ("layer", "context_bin"), np.tile(np.array(uniform, np.float32), (LAYERS, 1)),
         ),
         "cache_heads": (("layer",), np.full(LAYERS, HEADS, np.int32)),
         "cache_bytes": (("layer",), np.full(LAYERS, 256, np.int32)),

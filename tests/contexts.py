@@ -30,14 +30,25 @@ def with_context(
     keys and values, and the bytes that a token takes in one.
     """
     shares = np.asarray(mass, np.float32)
-    layers, count, _ = shares.shape
+    layers, count, columns = shares.shape
     tokens = [f" t{i}" for i in range(TOKENS)]
     trace = synthetic(tokens, ["content"] * TOKENS, layers=layers, heads=count)
     limits = np.asarray(visible or [TOKENS] * layers)
     keys = np.minimum(np.arange(TOKENS) + 1, limits[:, None])
     farthest = np.minimum(np.arange(TOKENS) - 4, limits[:, None] - 1)
     reach = [(farthest >= start).mean(1) for start in bin_starts(TOKENS)]
+    n, starts = np.arange(TOKENS), bin_starts(TOKENS)[1:]
+    distance = n[:, None] - n
+    number = np.where(n < 4, 0, np.searchsorted(starts, distance, "right"))
+    uniform = [
+        [((distance >= 0) & (distance < limit) & (number == b)).mean() for b in range(columns)]
+        for limit in limits
+    ]
     data = trace.dataset.assign(
+        context_uniform=(
+            ("layer", "context_bin"),
+            (uniform / np.sum(uniform, 1, keepdims=True)).astype(np.float32),
+        ),
         visible=(("layer", "query"), keys.astype(np.int32)),
         context_mass=(("layer", "context_head", "context_bin"), shares),
         context_reach=(("layer", "context_bin"), np.stack(reach, 1).astype(np.float32)),

@@ -55,6 +55,7 @@ ENDS: dict[str, Callable[[At], Ends]] = {
     "answer_attention": _SHARE,
     "context_mass": _SHARE,
     "context_reach": _SHARE,
+    "context_uniform": _SHARE,
     "cache_heads": _always(-1, INTEGER),
     "cache_bytes": _always(-1, INTEGER),
     "map": _SHARE,
@@ -94,6 +95,7 @@ ENDS: dict[str, Callable[[At], Ends]] = {
 SUMS = {
     "window": ("window_key", 1.0), "map": ("map_key", 1.0), "thumbnail": ("tile_k", 1.0),
     "answer_attention": ("position", 1.0), "context_mass": ("context_bin", 1.0),
+    "context_uniform": ("context_bin", 1.0),
     "received": ("position", float(PROMPT)),
     "lens_top_logprobs": ("k", 1.0), "window_entropy": ("window_key", math.log(N)),
     **{f"window{i}": (f"window_key{i}", 1.0) for i in REQUESTED_WINDOWS},

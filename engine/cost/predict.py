@@ -266,7 +266,7 @@ def _recording_size(size: ModelSize, tokens: int, options: CostOptions) -> Recor
         rectangles=(default_window(tokens, size.layers, size.heads), *requested),
         itemsize=2 if options.storage == "float16" else 4,
         token_logprob=options.token_logprob,
-        context=options.context,
+        context=options.context and bool(options.stats),
     )
 
 

@@ -19,7 +19,8 @@ class ContextSums:
 
     heads: the number of heads of each entry (an attention call of a layer), 0 where none is
     recorded. tokens: those of the prompt, which decide how many bins there are. Counted with the
-    weights are the queries that see a key so far away, and the cache that these keys take.
+    weights are the queries that see a key so far away, what uniform attention would give, and the
+    cache that these keys take.
     """
 
     def __init__(self, heads: Sequence[int], tokens: int) -> None:
@@ -28,6 +29,7 @@ class ContextSums:
         entries, columns = len(heads), len(self._starts)
         self._mass = np.zeros((entries, max(heads, default=0), columns))
         self._reaching = np.zeros((entries, columns), np.int64)
+        self._uniform = np.zeros((entries, columns))
         self._queries = np.zeros(entries, np.int64)
         self._cache = np.full((entries, 2), -1, np.int64)  # heads, and bytes of a token in one
 
@@ -43,12 +45,13 @@ class ContextSums:
         columns = min(sums.shape[1], self._mass.shape[2])  # further bins hold nothing
         self._mass[entry, : len(sums), :columns] += sums[:, :columns].cpu().double().numpy()
         first, stop = (ends[0].numpy() for ends in mask.ranges(torch.device("cpu")))
-        query = np.arange(len(first)) + mask.query_offset
-        rest = np.maximum(first, FIRST_KEYS - dropped)
-        farthest = np.where(rest < stop, np.maximum(query - rest, stop - 1 - query), -1)
-        self._reaching[entry, 0] += int((first < np.minimum(rest, stop)).sum())
-        self._reaching[entry, 1:] += (farthest[:, None] >= self._starts[1:]).sum(0)
-        self._queries[entry] += int((first < stop).sum())
+        sees = first < stop
+        query = (np.arange(len(first)) + mask.query_offset)[sees]
+        keys = _keys_by_bin(query, first[sees], stop[sees], FIRST_KEYS - dropped, self._starts)
+        beyond = np.cumsum(keys[:, :0:-1], 1)[:, ::-1]  # in each bin and those after it
+        self._reaching[entry] += np.hstack([keys[:, :1], beyond]).astype(bool).sum(0)
+        self._uniform[entry] += (keys / keys.sum(1, keepdims=True)).sum(0)
+        self._queries[entry] += len(query)
         _, kv_heads, _, size = here.key.shape
         values = size if here.value_size is None else here.value_size
         self._cache[entry] = kv_heads, (size + values) * here.key.element_size()
@@ -61,11 +64,12 @@ class ContextSums:
         queries = np.where(self._queries > 0, self._queries, np.nan)
         exists = np.arange(self._mass.shape[1]) < self._heads[:, None]
         mass = np.where(exists[..., None], self._mass / queries[:, None, None], np.nan)
-        reach = self._reaching / queries[:, None]
+        reach, uniform = self._reaching / queries[:, None], self._uniform / queries[:, None]
         dims = ("layer", "context_head", "context_bin")
         return {
             "context_mass": (dims, mass.astype(np.float32)),
             "context_reach": (("layer", "context_bin"), reach.astype(np.float32)),
+            "context_uniform": (("layer", "context_bin"), uniform.astype(np.float32)),
             "cache_heads": (("layer",), self._cache[:, 0].astype(np.int32)),
             "cache_bytes": (("layer",), self._cache[:, 1].astype(np.int32)),
         }
@@ -87,4 +91,22 @@ class ContextSums:
         return {
             "context_mass": self._mass, "context_reaching": self._reaching,
             "context_queries": self._queries, "context_cache": self._cache,
+            "context_uniform": self._uniform,
         }  # fmt: skip
+
+
+def _keys_by_bin(
+    query: np.ndarray, first: np.ndarray, stop: np.ndarray, first_end: int, starts: np.ndarray
+) -> np.ndarray:
+    """Return how many of the keys first … stop−1 each query has in each bin, [query, bin].
+
+    All are positions among the keys; those before `first_end` are the first keys, in bin 0.
+    """
+    rest = np.clip(first_end, first, stop)
+    low, high = starts[1:], np.append(starts[2:], np.iinfo(np.int32).max)  # [bin], half open
+    query, rest, end = query[:, None], rest[:, None], stop[:, None]
+    back = np.minimum(end, query - low + 1) - np.maximum(rest, query - high + 1)
+    ahead = np.minimum(end, query + high) - np.maximum(rest, query + low)
+    ahead[:, 0] = 0  # distance 0 is no direction
+    counts = np.maximum(back, 0) + np.maximum(ahead, 0)
+    return np.hstack([rest - first[:, None], counts])

@@ -53,20 +53,25 @@ class ContextUse:
         layers: The model's number of each layer, [layer].
         bins: The least distance of each bin, −1 for the first four keys, [bin].
         mass: Share of a query's attention in each bin, [layer, head, bin]; NaN: not measured.
+        uniform: `mass` of uniform attention, [layer, bin].
         reach: Share of the queries that see a key of the bin or beyond it, [layer, bin].
         limits: The most keys that a query of the layer sees, [layer].
         cache_heads: Heads of keys and values, [layer]; −1: not measured.
         cache_bytes: Bytes of the key and the value of one token in one of these, [layer].
+        is_causal: Whether queries see no later keys (those of an image aside). Otherwise a window
+            reaches so far to either side, and there is no cache.
     """
 
     tokens: int
     layers: Array
     bins: Array
     mass: Array
+    uniform: Array
     reach: Array
     limits: Array
     cache_heads: Array
     cache_bytes: Array
+    is_causal: bool = True
 
     @cached_property
     def is_measured(self) -> Array:
@@ -95,9 +100,13 @@ class ContextUse:
         Returns:
             Numbers of keys, [layer, head]; 0 where nothing was measured.
         """
-        number = self._bin_of(share)
-        sizes = np.minimum(1 << number, self.limits[:, None])
+        sizes = np.minimum(1 << _bin_of(self.mass, share), self.limits[:, None])
         return np.where(self.is_measured, sizes, 0)
+
+    def uniform_window(self, share: float) -> int:
+        """Return the window of uniform attention in the layer where it is largest."""
+        sizes = np.minimum(1 << _bin_of(self.uniform, share), self.limits)
+        return int(sizes[self.is_measured.any(1)].max(initial=0))
 
     def beyond(self, share: float) -> Array:
         """Return the share of queries that see a key beyond the window of their head.
@@ -108,7 +117,7 @@ class ContextUse:
             Shares, [layer, head]; NaN where nothing was measured.
         """
         padded = np.pad(self.reach[:, 1:], ((0, 0), (0, 1)))
-        shares = np.take_along_axis(padded, self._bin_of(share) + 1, 1)
+        shares = np.take_along_axis(padded, _bin_of(self.mass, share) + 1, 1)
         return np.where(self.is_measured, shares, np.nan)
 
     def is_far(self, share: float = SHARES[0]) -> Array:
@@ -132,18 +141,19 @@ class ContextUse:
     def _cache_of(self, layer: int, windows: Array) -> CacheBytes:
         """Return the bytes of a layer's cache for the windows of its query heads."""
         heads, size = int(self.cache_heads[layer]), int(self.cache_bytes[layer])
-        if heads < 1 or size < 1 or not windows.size:
+        if heads < 1 or size < 1 or not windows.size or not self.is_causal:
             return CacheBytes(0, 0)
         groups = np.array_split(windows, heads)  # of query heads, one after the other
         limit = int(self.limits[layer])
         keys = sum(min(int(group.max(initial=0)) + FIRST_KEYS, limit) for group in groups)
         return CacheBytes(heads * limit * size, keys * size)
 
-    def _bin_of(self, share: float) -> Array:
-        """Return the bin up to which the bins hold a share of the rest, [layer, head]."""
-        sums = np.cumsum(np.nan_to_num(self.mass[..., 1:]).astype(np.float64), -1)
-        is_enough = sums >= share * sums[..., -1:] - _ROUNDING
-        return np.asarray(is_enough.argmax(-1))
+
+def _bin_of(mass: Array, share: float) -> Array:
+    """Return the bin up to which the bins hold a share of what the first keys leave, [...]."""
+    sums = np.cumsum(np.nan_to_num(mass[..., 1:]).astype(np.float64), -1)
+    is_enough = sums >= share * sums[..., -1:] - _ROUNDING
+    return np.asarray(is_enough.argmax(-1))
 
 
 class ContextTrace(Readable, Protocol):
@@ -172,17 +182,23 @@ class Contextual:
 @once_per_trace
 def context_use(trace: ContextTrace) -> ContextUse | None:
     """Return how much of the context the heads of a trace use; see `Trace.context_use`."""
-    needed = ("context_mass", "context_reach", "context_bin", "cache_heads", "cache_bytes")
+    needed = (
+        "context_mass", "context_uniform", "context_reach", "context_bin", "cache_heads",
+        "cache_bytes",
+    )  # fmt: skip
     if any(name not in trace for name in needed):
         return None
     mass = trace["context_mass"]
     if not np.isfinite(mass).any():
         return None
     tokens = trace.prompt_tokens
-    limits = np.full(len(mass), tokens, np.int64)
+    limits, is_causal = np.full(len(mass), tokens, np.int64), True
     if "visible" in trace:
-        limits = np.maximum(1, trace["visible"][:, :tokens].max(1)).astype(np.int64)
+        visible = trace["visible"][:, :tokens]
+        limits = np.maximum(1, visible.max(1)).astype(np.int64)
+        is_causal = bool((visible[:, 0] <= 1).all())
     return ContextUse(
         tokens, trace["layer"], trace["context_bin"].astype(np.int64), mass,
-        trace["context_reach"], limits, trace["cache_heads"], trace["cache_bytes"],
+        trace["context_uniform"], trace["context_reach"], limits, trace["cache_heads"],
+        trace["cache_bytes"], is_causal,
     )  # fmt: skip

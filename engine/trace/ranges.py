@@ -99,6 +99,7 @@ _ATTENTION = {
     "answer_attention": Range(0, 1, Total("position")),
     "context_mass": Range(0, 1, Total("context_bin")),
     "context_reach": _SHARE,
+    "context_uniform": Range(0, 1, Total("context_bin")),
     "cache_heads": Range(-1, _LARGEST),
     "cache_bytes": Range(-1, _LARGEST),
 }

@@ -47,6 +47,7 @@ VARIABLES: Schema = {
     "answer_attention": (("layer", "answer_head", "position"), "f"),
     "context_mass": (("layer", "context_head", "context_bin"), "f"),
     "context_reach": (("layer", "context_bin"), "f"),
+    "context_uniform": (("layer", "context_bin"), "f"),
     "cache_heads": (("layer",), "i"),
     "cache_bytes": (("layer",), "i"),
     "head_entropy": (_SCORE, "f"),

@@ -95,15 +95,12 @@ def _of_layers(use: ContextUse, rows: Sequence[str]) -> ChartTable:
     caches = [use.caches(share) for share in SHARES]
     cells: list[list[Cell]] = []
     for i in np.flatnonzero(use.is_measured.any(1)).tolist():
-        own = [cache[i] for cache in caches]
         kv = int(use.cache_heads[i])
+        heads = f"{int(far[i].sum())} of {int(use.is_measured[i].sum())}"
+        sizes = (caches[0][i].full, *(cache[i].windowed for cache in caches))
         cells.append(
-            [
-                rows[i], f"{int(use.limits[i]):,}", f"{int(far[i].sum())} of "
-                f"{int(use.is_measured[i].sum())}", f"{kv:,}" if kv > 0 else None,
-                *(format_bytes(size) if kv > 0 else None
-                  for size in (own[0].full, *(cache.windowed for cache in own))),
-            ]
+            [rows[i], f"{int(use.limits[i]):,}", heads, f"{kv:,}" if kv > 0 else None,
+             *(format_bytes(size) if size else None for size in sizes)]
         )  # fmt: skip
     title = f"KV cache of each layer at {count(use.tokens, 'token')}"
     return ChartTable("table-contextlayers", title, columns, cells)

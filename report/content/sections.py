@@ -76,8 +76,8 @@ _LOOK = {
         "Look for heads that stand out from their layer, and for layers whose heads all look alike."
     ),
     "context": (
-        "Look for heads whose line is still below the dashed one at large windows: they need most "
-        "of the context. A head that reaches it early would do with a short window, and the cache "
+        "Look for heads whose line reaches the dotted one, 95 %, only at large windows: they need "
+        "most of the context. A head that reaches it early would do with a short window, and the cache "
         "of its key/value head could be cut there if all query heads that share it agree."
     ),
     "messages": _LOOK_UNITS.format("messages"),

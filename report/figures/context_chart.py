@@ -71,7 +71,8 @@ def context_chart(use: ContextUse, labels: Sequence[str], width: int) -> VegaLit
     mass, windows = use.mass[..., 1:].astype(np.float64), use.windows(SHARES[0])
     rest = mass.sum(-1, keepdims=True)
     shares = np.cumsum(mass, -1) / np.where(rest > 0, rest, np.nan)
-    first = use.mass[..., :1]
+    first, uniform = use.mass[..., :1], use.uniform[:, 1:].astype(np.float64)
+    uniform_shares = np.cumsum(uniform, -1) / np.maximum(uniform.sum(-1, keepdims=True), 1e-9)
     return specification(
         views, {"heads": windows.shape[1], "rowcount": len(windows), **LIGHT},
         {
@@ -79,7 +80,9 @@ def context_chart(use: ContextUse, labels: Sequence[str], width: int) -> VegaLit
             "massesfirst": _lines(use, heads, first, _FIRST),
             "massesfirstmedian": _median(use, first, _FIRST),
             "held": _lines(use, heads, shares), "heldmedian": _median(use, shares),
-            "heldfirst": [], "heldfirstmedian": [],
+            "heldfirst": [], "heldfirstmedian": [], "heldfirstuniform": [],
+            "massesuniform": _means(uniform), "helduniform": _means(uniform_shares),
+            "massesfirstuniform": _means(use.uniform[:, :1], _FIRST),
             "one": [{"o": 1}], **_cells(use, windows, labels, side),
         },
         {"left": 8, "right": 34, "top": 16, "bottom": 4},
@@ -93,8 +96,9 @@ def lines_sentence(use: ContextUse) -> str:
         shown = f" ({_MOST_LINES} of {use.heads:,}, evenly by window)"
     return (
         f"Thin lines: one head each{shown}, orange where its window for {percent(SHARES[0])} is "
-        f"larger than {use.half:,} tokens; thick: the median of the heads; “first 4”: the first "
-        f"four tokens. Cells: that window of each head, from white (1 token) to dark blue "
+        f"larger than {use.half:,} tokens; thick: the median of the heads; dashed line and dot: "
+        f"uniform attention; dotted: {percent(SHARES[0])}; “first 4”: the first four tokens. "
+        f"Cells: that window of each head, from white (1 token) to dark blue "
         f"({int(use.limits.max()):,}); grey: not measured."
     )
 
@@ -127,6 +131,12 @@ def _median(use: ContextUse, values: np.ndarray, first: int = 0) -> Rows:
     own = values[use.is_measured]
     middle = [float(np.nanmedian(column)) for column in own.T if np.isfinite(column).any()]
     return [{"x": first + b, "y": y} for b, y in enumerate(middle)]
+
+
+def _means(values: np.ndarray, first: int = 0) -> Rows:
+    """Return the means over the layers as points."""
+    own = values[np.isfinite(values).all(1)]
+    return [{"x": first + b, "y": float(column.mean())} for b, column in enumerate(own.T)]
 
 
 def _tokens(number: int) -> str:
@@ -164,15 +174,18 @@ def _panel(
         ticks = firsts.mark_tick(color=colour, orient="horizontal", size=14, opacity=0.35)
         marks += [lines.encode(x=x, y=y, detail="head:N"), ticks.encode(x=x, y=y)]
     if line is not None:
-        limit = dataset("one").mark_rule(color=MUTED, strokeDash=[4, 3], strokeWidth=1)
+        limit = dataset("one").mark_rule(color=MUTED, strokeDash=[1.5, 3], strokeWidth=1.2)
         marks.append(limit.encode(y=alt.YDatum(line, scale=scale)))
     median = dataset(f"{name}median").mark_line(color=INK, strokeWidth=2.2)
+    uniform = dataset(f"{name}uniform").mark_line(color=INK, strokeWidth=1.2, strokeDash=[5, 3])
+    dot = dataset(f"{name}firstuniform").mark_point(color=INK, filled=True, size=16, opacity=1)
     first = dataset(f"{name}firstmedian").mark_tick(
         color=INK, orient="horizontal", size=18, thickness=2.4
     )
     return layer(
-        *marks, median.encode(x=x, y=y), first.encode(x=x, y=y), width=side, height=_HEIGHT
-    )
+        *marks, *(mark.encode(x=x, y=y) for mark in (uniform, dot, median, first)), width=side,
+        height=_HEIGHT,
+    )  # fmt: skip
 
 
 def _texts(labels: Mapping[int, str]) -> str:

@@ -38,19 +38,22 @@ def far_heads(use: ContextUse) -> str:
     far = int(use.is_far().sum())
     number = "none" if not far else f"{far:,}"
     need, they_attend = ("needs", "it attends") if far == 1 else ("need", "they attend")
+    sides = "" if use.is_causal else " on either side"
+    uniform = use.uniform_window(SHARES[0])
     return (
         f"{number.capitalize()} of {count(use.heads, 'head')} {need} a window of more than "
-        f"{count(use.half, 'token')} to hold {percent(SHARES[0])} of what {they_attend} to "
-        "besides the first four tokens"
+        f"{count(use.half, 'token')}{sides} to hold {percent(SHARES[0])} of what {they_attend} to "
+        f"besides the first four tokens; uniform attention would need {uniform:,}"
     )
 
 
 def reach_words(use: ContextUse) -> str:
     """Return what the means are over, and how far the prompt lets anyone see."""
     beyond = float(np.nanmax(np.append(use.reach[:, 1:][:, use.bins[1:] >= use.half], 0.0)))
+    away = "back" if use.is_causal else "away"
     return (
         f"All numbers are means over the {count(use.tokens, 'token')} of the prompt. "
-        f"{percent(beyond)} of them can look {use.half:,} tokens back or further, and no window "
+        f"{percent(beyond)} of them can look {use.half:,} tokens {away} or further, and no window "
         f"can be judged beyond {count(int(use.limits.max()), 'token')}."
     )
 
@@ -75,9 +78,10 @@ def _limits(use: ContextUse) -> str:
     if not is_short.any():
         return ""
     sizes = [f"{size:,}" for size in np.unique(use.limits[is_short])]
+    counted = ", and both sizes count that" if use.cache(SHARES[0]) is not None else ""
     return (
         f"In {int(is_short.sum()):,} of {count(len(use.limits), 'layer')} the model itself shows a "
-        f"query no more than {join_words(sizes[:4])} tokens, and both sizes count that"
+        f"query no more than {join_words(sizes[:4])} tokens{counted}"
     )
 
 

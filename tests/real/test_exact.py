@@ -81,7 +81,7 @@ def of_rows(rows: list[Rows], prompt: int) -> dict[str, np.ndarray]:
 def run(request, name, load, folder_of):
     """Return the trace of a run with its answer, and the same text in float64 and in float32."""
     tokenizer = AutoTokenizer.from_pretrained(folder_of(name))
-    options = {"stats": "all", "lens": "all", "max_new_tokens": 8}
+    options = {"stats": "all", "lens": "all", "max_new_tokens": 8, "context": True}
     prompt = QUESTION
     if request.param == "chunks":
         prompt = tokenizer(TEXT)["input_ids"][:LONG]
@@ -143,6 +143,30 @@ def test_weights_of_windows_and_the_map(run):
         )
         bound = 2e-5 + OTHER_SUMS * np.abs(rounded - exact).max()
         assert_close("map", trace["map"][:, 0], exact, bound)
+
+
+def test_attention_by_distance(run):
+    trace, _, _, passages = run
+    n = trace.prompt_tokens
+    distance = np.arange(n)[:, None] - np.arange(n)
+    ends = [*trace["context_bin"][2:], n]
+    bins = list(zip(trace["context_bin"][1:], ends, strict=True))
+    is_first = np.arange(n) < 4
+    masks = [np.broadcast_to(is_first, (n, n))]
+    masks += [~is_first & (distance >= low) & (distance < high) for low, high in bins]
+    exact, rounded = (
+        np.stack([
+            np.stack([(one.weights.numpy()[:, :n, :n] * m).sum(-1).mean(-1) for m in masks], -1)
+            for one in p.rows
+        ])
+        for p in passages
+    )  # fmt: skip
+    bound = 2e-5 + OTHER_SUMS * np.abs(rounded - exact).max()
+    assert_close("context_mass", trace["context_mass"], exact, bound)
+    sees = np.stack([one.visible.numpy()[:n, :n] for one in passages[0].rows])
+    reach = [(sees & is_first).any(-1).mean(-1)]
+    reach += [(sees & ~is_first & (distance >= low)).any(-1).mean(-1) for low, _ in bins]
+    np.testing.assert_allclose(trace["context_reach"], np.stack(reach, -1), atol=1e-6)
 
 
 def _heads(weights, heads):

@@ -139,6 +139,23 @@ def test_thumbnails_are_counted_where_the_run_keeps_them(size):
     assert memory_bytes(size, run)["peak_bytes"] > memory_bytes(size, without)["peak_bytes"]
 
 
+def test_the_sums_by_distance_take_a_sweep_of_their_own(size):
+    def context(**options):
+        run = run_size(size, 8000, CostOptions(**options), CPU, torch.float32)
+        return run, disk_bytes(size, run).get("context_bytes")
+
+    run, nbytes = context(context=True)
+    bins = 1 + 14  # the first keys, and distances up to 7,999
+    assert nbytes == pytest.approx(4 * 3 * 5 * bins * 0.88, abs=1)
+    without, nothing = context()
+    assert nothing is None
+    assert context(context=True, stats=())[1] is None
+    rates = pace.Rates(product=1e10, copied=1e9, scores=1e8, lens=1e10, swept=1e8, by_distance=1e7)
+    added = pace.duration(size, run, rates)["sweep_again"]
+    added -= pace.duration(size, without, rates)["sweep_again"]
+    assert added == pytest.approx(3 * 4 * 8000**2 / 2 / 1e7)
+
+
 def test_a_trace_takes_what_was_predicted_within_a_quarter(tmp_path):
     text = "The river runs past the old mill, and nobody remembers who built it. " * 12
     trace = extract(None, text)

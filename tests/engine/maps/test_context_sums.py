@@ -38,6 +38,11 @@ def _reach(p):
     return np.stack(shares, -1)
 
 
+def _uniform(p):
+    sees = (p[:, :1] > 0).any(1)
+    return _bins(sees / sees.sum(-1, keepdims=True))
+
+
 def _swept(subject, chunk=None):
     sweeps = sweeps_of(subject)
     sweeps.context = ContextSums(sweeps.heads, LENGTH)
@@ -51,6 +56,7 @@ def test_bins_are_the_mean_mass_of_eager_attention(family, chunk):
     np.testing.assert_allclose(data["context_mass"], _bins(p), atol=1e-5)
     np.testing.assert_allclose(data["context_mass"].sum("context_bin"), 1, atol=1e-5)
     np.testing.assert_allclose(data["context_reach"], _reach(p), atol=1e-6)
+    np.testing.assert_allclose(data["context_uniform"], _uniform(p), atol=1e-6)
     assert data["context_bin"].values.tolist() == [-1, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256]
     heads, config = set(data["cache_heads"].values.tolist()), subject.config
     assert heads == {config.num_key_value_heads}
@@ -91,6 +97,25 @@ def test_a_chunked_mask_whose_cache_dropped_keys_sums_them_by_their_distance():
     results = sums.results()
     np.testing.assert_allclose(results["context_mass"][1][0], _bins(p.numpy()), atol=1e-6)
     np.testing.assert_allclose(results["context_reach"][1], _reach(p.numpy()[None]), atol=1e-6)
+    uniform = results["context_uniform"][1]
+    np.testing.assert_allclose(uniform, _uniform(p.numpy()[None]), atol=1e-6)
+
+
+def test_keys_of_both_sides_count_by_their_distance():
+    random = torch.Generator().manual_seed(0)
+    q, k, _ = torch.randn(3, 1, 2, 21, 16, generator=random)
+    for mask in ({"window": None}, {"window": 6}):
+        where = {"causal": False} | mask
+        lse = attention(q, k, k, **where).lse
+        visibility = Visibility(Mask(21, 21, 0, causal=False, window=mask["window"]))
+        sums = ContextSums([2], 21)
+        sums.add(0, SequenceCall(q, k, lse, visibility, {}))
+        distance = np.abs(np.arange(21)[:, None] - np.arange(21))
+        hidden = torch.from_numpy(distance >= (mask["window"] or 21))
+        p = torch.softmax((q[0].double() @ k[0].double().mT / 4).masked_fill(hidden, -1e9), -1)
+        results = {name: values for name, (_, values) in sums.results().items()}
+        np.testing.assert_allclose(results["context_mass"][0], _bins(p.numpy()), atol=1e-6)
+        np.testing.assert_allclose(results["context_uniform"], _uniform(p.numpy()[None]), atol=1e-6)
 
 
 def test_queries_without_a_key_are_in_no_mean():

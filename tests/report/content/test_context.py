@@ -4,10 +4,12 @@ import csv
 import io
 import json
 
+import numpy as np
 import pytest
 
 import attentropy
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.trace.dataset import Trace
 from attentropy.report.cli import main
 from attentropy.report.commands.context_facts import context_facts, context_lines
 from attentropy.report.content.context_tables import context_tables, head_windows
@@ -29,7 +31,7 @@ def test_the_sentences_say_how_many_heads_need_most_and_what_windows_take():
     result, cache = context_sentences(_trace().context_use())
     assert result == (
         "1 of 8 heads needs a window of more than 16 tokens to hold 95 % of what it attends to "
-        "besides the first four tokens."
+        "besides the first four tokens; uniform attention would need 32."
     )
     full, windowed = 4 * ROW, (41 + 3 * 5) * 64
     assert f"would take {windowed / 1000:.1f} kB instead of {full / 1000:.1f} kB" in cache
@@ -41,6 +43,15 @@ def test_a_layer_with_a_window_of_its_own_is_named():
     result, _, limits = context_sentences(use)
     assert result.startswith("None of 4 heads need")
     assert "In 1 of 2 layers the model itself shows a query no more than 10 tokens" in limits
+
+
+def test_a_model_that_looks_both_ways_has_windows_on_either_side_and_no_cache():
+    trace = _trace()
+    visible = np.full_like(trace["visible"], 41)
+    both_ways = Trace(trace.dataset.assign(visible=(("layer", "query"), visible)))
+    (result,) = context_sentences(both_ways.context_use())
+    assert "more than 16 tokens on either side" in result
+    assert "16 tokens away or further" in reach_words(both_ways.context_use())
 
 
 def test_the_means_say_how_far_the_prompt_lets_anyone_see():
