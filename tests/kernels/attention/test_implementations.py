@@ -111,11 +111,20 @@ def _check_any_shape(data):
     if draw(strategies.booleans()):
         mask["key_starts"] = torch.tensor([draw(integer(-20, 60)), draw(integer(0, 60))])
         mask["key_lengths"] = torch.tensor([draw(integer(0, 90)), draw(integer(0, 90))])
+    key = torch.arange(keys)
     if draw(strategies.booleans()):
-        mask["segments"] = torch.arange(keys).div(draw(integer(1, 50))).int().repeat(2, 1)
-    wanted = attention(q, k, v, stats=ALL, impl="reference", **mask)
-    for impl in ("portable", "native", "triton"):
-        compare(attention(q, k, v, stats=ALL, impl=impl, **mask), wanted, q, k, ALL)
+        size, are_mixed = draw(integer(1, 50)), draw(strategies.booleans())
+        mask["segments"] = (key % size if are_mixed else key // size).repeat(2, 1)
+    heads = torch.arange(kv_heads * group)
+    mask["slopes"] = 0.5**heads if draw(strategies.booleans()) else None
+    mask["sinks"] = heads - 1.0 if draw(strategies.booleans()) else None
+    has_images = mask["causal"] and draw(strategies.integers(0, 3)) == 0
+    if has_images:
+        mask["last_keys"] = (key // 9 * 9 + 8).clamp(max=keys - 1).repeat(2, 1)
+    stats = ALL if mask["sinks"] is None else (*ALL, "sink_prob")
+    wanted = attention(q, k, v, stats=stats, impl="reference", **mask)
+    for impl in ("portable", "native", *["triton"] * (not has_images)):
+        compare(attention(q, k, v, stats=stats, impl=impl, **mask), wanted, q, k, stats)
 
 
 @pytest.mark.parametrize("impl", ["reference", "portable", "native", "triton"])
