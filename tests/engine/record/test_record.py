@@ -5,6 +5,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from attentropy.engine.attention import weights
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model.cache import cache_of, continuing
 from attentropy.engine.record.record import record
@@ -170,7 +171,38 @@ def test_training_is_refused_in_one_sentence():
 def test_statistics_are_one_text_or_several(subject, stats):
     with record(subject, stats=stats) as recorder:
         subject(IDS)
-    assert set(recorder.trace.keys()) == {"entropy", "lse", "visible", "window"}
+    assert set(recorder.trace.keys()) == {"entropy", "lse", "visible"}
+
+
+def test_exact_weights_are_computed_only_where_they_are_wanted(subject, monkeypatch):
+    sweeps = []
+    sweep = weights.attention_window
+    monkeypatch.setattr(
+        weights, "attention_window", lambda *a, **k: sweeps.append(1) or sweep(*a, **k)
+    )
+    with record(subject) as recorder:
+        subject(IDS)
+    assert not {"window", "window_query"} & set(recorder.trace.dataset.variables)
+    assert sweeps == []
+    with record(subject, window=True) as recorder:
+        subject(IDS)
+    np.testing.assert_allclose(recorder.trace["window"].sum(-1), 1, atol=1e-5)
+    assert len(sweeps) == 3  # layers
+
+
+def test_padding_is_probed_only_where_there_is_some(subject):
+    passes = []
+    handle = subject.register_forward_pre_hook(lambda *args: passes.append(1))
+    try:
+        with record(subject):  # its check has been made
+            pass
+        passes.clear()
+        with record(subject):
+            subject(IDS)
+            subject(IDS, attention_mask=torch.ones_like(IDS))
+        assert len(passes) == 2
+    finally:
+        handle.remove()
 
 
 def test_arguments_that_cannot_work_are_refused_before_a_pass(subject):
