@@ -1,4 +1,4 @@
-"""A command's process looks at no object of its libraries; a program that calls one keeps its own."""
+"""A command leaves the objects of its libraries alone; a program that calls one keeps its own."""
 
 import gc
 import subprocess
