@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import shlex
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -20,17 +19,13 @@ from attentropy.engine import failures
 from attentropy.engine.errors import AttentropyError, Terminated, UsageError
 from attentropy.engine.keeping import remains
 from attentropy.engine.output.signals import as_exceptions
-from attentropy.report import streams
+from attentropy.report import collecting, streams
 from attentropy.report.commands.endings import STORE_ENDINGS
 from attentropy.report.commands.option_names import option_words
 from attentropy.report.processor_time import ends_in_words
 from attentropy.report.text import for_terminal
 
 _logger = logging.getLogger(__name__)
-
-# Objects after which Python looks for unreachable ones. A command makes many and loses few: with
-# Python's 700 it searches for 6 % of the time of a short extraction.
-_OBJECTS = 50_000
 
 # Name -> its line in `--help`; the command itself is in report/commands/NAME.py.
 _COMMANDS = {
@@ -59,7 +54,9 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"attentropy.report.commands.{cmd_name}").command
+        with collecting.imports():
+            module = import_module(f"attentropy.report.commands.{cmd_name}")
+        command: click.Command = module.command
         inner = command.commands.values() if isinstance(command, click.Group) else ()
         for one in (command, *inner):
             if not any(parameter.name == "debug" for parameter in one.params):
@@ -156,9 +153,8 @@ def main(arguments: list[str] | None = None) -> int:
     of standard output has closed it. With `--debug` an error is raised instead.
     """
     is_process = arguments is None
-    if is_process:
-        gc.set_threshold(_OBJECTS, *gc.get_threshold()[1:])
-    with streams.installed(), _leftovers_logged():
+    own = collecting.own_process() if is_process else nullcontext()
+    with own, streams.installed(), _leftovers_logged():
         try:
             with as_exceptions(last=is_process), ends_in_words():
                 return _run(sys.argv[1:] if arguments is None else arguments)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attentropy.engine.arguments import read_bytes
 from attentropy.engine.errors import UsageError
 from attentropy.engine.output.place import reserve
-from attentropy.report import planes
+from attentropy.report import collecting, planes
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.observations import observe
 from attentropy.report.findings.reference import check_references
@@ -52,7 +52,8 @@ def render_page(
             another model.
         TraceError: the trace has neither attention nor lens entropies.
     """
-    from attentropy.report.page.page import render
+    with collecting.imports():
+        from attentropy.report.page.page import render
 
     size = read_bytes(max_bytes, "max_bytes")
     opened = read_ranges(sections, trace.dataset.sizes["position"])

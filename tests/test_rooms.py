@@ -39,7 +39,7 @@ engine.profile
 engine.bench engine.coverage engine.demo.training
 report.inkless
 report.text report.palette report.units report.images report.glossary
-report.vega report.streams report.processor_time
+report.vega report.streams report.processor_time report.collecting
 report.vega_process
 report.planes report.scale report.terminal
 report.compare

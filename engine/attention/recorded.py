@@ -28,7 +28,7 @@ class RecordedSequence(Stream):
     """A stream into memory of a sequence whose length is not known beforehand."""
 
     sink: Growing
-    consumer: TailWindow
+    consumer: TailWindow | None
 
     @property
     def tokens(self) -> int:
@@ -81,6 +81,8 @@ class RecordedSequence(Stream):
         )
 
     def _windows(self, order: list[int | None]) -> tuple[Arrays, Coords]:
+        if self.consumer is None:
+            return {}, {}
         stops = [
             self.consumer.stops[e] for e in order if e is not None and e in self.consumer.stops
         ]

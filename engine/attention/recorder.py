@@ -40,6 +40,7 @@ class Recorder(Listener):
 
     Every sequence has a stream of its own, into memory; with a `stream` there is one sequence,
     whose values go there. around: modules by which a pass of the model may begin, see `PassWatch`.
+    window: whether sequences without a given stream keep exact weights, see `TailWindow`.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class Recorder(Listener):
         length: int | None = None,
         stream: Stream | None = None,
         around: Iterable[nn.Module] = (),
+        window: bool = False,
     ) -> None:
         self.model = model
+        self.window = window
         self.stats = stats
         self.impl = impl
         self.length = length
@@ -145,7 +148,8 @@ class Recorder(Listener):
     def _new_sequence(self) -> RecordedSequence:
         plan, _ = plan_attention(self.model, 0, (*self.stats, "lse"), None, "all")
         layers = layer_count(self.model) or len(plan.calls)
-        return RecordedSequence(plan, Growing(), TailWindow(layers, self.length))
+        window = TailWindow(layers, self.length) if self.window else None
+        return RecordedSequence(plan, Growing(), window)
 
     def end_pass(self, output: Any, inner: Any) -> None:
         """Check the pass that has ended; see `PassWatch.over`.

@@ -60,12 +60,13 @@ class Stream:
     """Passes on what each attention call of one sequence gives, from token `start` on, to `sink`.
 
     `plan` says of which layers and heads what is kept; `consumer` takes what there is besides the
-    statistics. Rows of padding are left out, and positions are counted from the first token.
+    statistics, if anything. Rows of padding are left out, and positions are counted from the first
+    token.
     """
 
     plan: AttentionPlan
     sink: Sink
-    consumer: CallConsumer
+    consumer: CallConsumer | None
     start: int = 0
     heads: dict[tuple[int, int], int] = field(default_factory=dict)  # of the calls that came
     _entries: dict[tuple[int, int], int] = field(init=False)
@@ -106,7 +107,7 @@ class Stream:
                         values = _shifted(values, by)
                     self.sink.put(name, (entry, slice(0, len(values)), place), values)
             self.sink.put("visible", (entry, place), visibility.counts(1)[0, here])
-        parts = self.consumer.on_attention(entry, call)
+        parts = {} if self.consumer is None else self.consumer.on_attention(entry, call)
         for name, (row, part) in parts.items():
             if name in self.plan.derived:
                 part = self.plan.of_heads(torch.from_numpy(part)).numpy()

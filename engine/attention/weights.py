@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from attentropy.kernels.sweep import Values, attention_window
+from attentropy.kernels.sweep import attention_window
 
 
 def exact_weights(
@@ -30,16 +31,17 @@ def exact_weights(
         weights = attention_window(query, key, lse, rows, keys, **where)[0]
         return weights.float().cpu().numpy(), None
     step = max(1, ALIVE_BYTES // (4 * query.shape[1] * max(1, keys[1] - keys[0])))
-
-    def mean(values: Values) -> np.ndarray:
-        parts = []
-        for first in range(*rows, step):
-            band = (first, min(rows[1], first + step))
-            part = attention_window(query, key, lse, band, keys, values=values, **where)[0]
-            parts.append(part.float().mean(0, keepdim=True).cpu().numpy())
-        return np.concatenate(parts, 1)
-
-    return mean("weight"), mean("entropy") if shares else None
+    means: list[np.ndarray] = []
+    mean_shares: list[np.ndarray] = []
+    for first in range(*rows, step):
+        band = (first, min(rows[1], first + step))
+        part = attention_window(query, key, lse, band, keys, **where)[0].float()
+        means.append(part.mean(0, keepdim=True).cpu().numpy())
+        if shares:
+            mean_shares.append(
+                torch.special.entr(part).clamp_min(0).mean(0, keepdim=True).cpu().numpy()
+            )
+    return np.concatenate(means, 1), np.concatenate(mean_shares, 1) if shares else None
 
 
 # Bytes of column sums, or of weights whose mean over heads is taken, alive at once on the device.

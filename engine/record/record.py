@@ -30,6 +30,7 @@ def record(
     stats: Names = DEFAULT_STATS,
     lens: Names = "none",
     lens_translator: TranslatorLike | None = None,
+    window: bool = False,
     length: int | None = None,
     impl: Implementation | None = None,
 ) -> Iterator[Recording]:
@@ -57,8 +58,10 @@ def record(
         lens_translator: A translator of the model, NAME.lens.safetensors or what `fit_lens`
             returned. The lens reads the residuals a second time through it, as the site
             "translated"; `lens` must have "residual".
-        length: Number of tokens to come, including padding, if it is known. The exact attention
-            weights at the end of a sequence that is read in several passes need it.
+        window: Whether to keep exact attention weights as well: of the whole sequence up to 512
+            tokens, and of the last 64 of a longer one. They are computed in a second sweep.
+        length: Number of tokens to come, including padding, if it is known. The `window` of a
+            sequence that is read in several passes needs it.
         impl: "triton", "portable" or "reference"; by default the fastest on the model's device.
 
     Yields:
@@ -101,7 +104,7 @@ def record(
         if translator is not None:
             notes += translator.notes(whole.model)
         recorder = Recording(
-            whole, tokenizer, names, impl=impl, length=length, lens=recorded_lens,
+            whole, tokenizer, names, impl=impl, length=length, window=window, lens=recorded_lens,
             lens_notes=notes, translator=translator,
         )  # fmt: skip
         with recorder.open():

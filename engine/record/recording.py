@@ -43,14 +43,16 @@ class Recording(Recorder):
         *,
         impl: Implementation | None,
         length: int | None,
+        window: bool = False,
         lens: RecordedLens | None = None,
         lens_notes: list[str] | None = None,
         translator: Translator | None = None,
     ) -> None:
         around = (*whole.around, whole.model, whole.model.base_model)
         super().__init__(
-            text_model(whole.model), stats=stats, impl=impl, length=length, around=around
-        )
+            text_model(whole.model), stats=stats, impl=impl, length=length, around=around,
+            window=window,
+        )  # fmt: skip
         self.whole = whole
         self.tokenizer = tokenizer
         self.lens = lens

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
+from attentropy.report import collecting
 from attentropy.report.commands.arguments import Parameters, run_arguments
 from attentropy.report.commands.libraries import import_libraries
 from attentropy.report.commands.option_names import option_words
@@ -30,8 +31,9 @@ class Destination(TypedDict, total=False):
 def extract_trace(parameters: Parameters, **destination: Unpack[Destination]) -> Trace:
     """Return the trace of a run with the parameters of `run_options`, and print its notes."""
     arguments = run_arguments(parameters)
-    import_libraries("running a model", "torch", "transformers")
-    from attentropy.engine.run.extract import extract
+    with collecting.imports():
+        import_libraries("running a model", "torch", "transformers")
+        from attentropy.engine.run.extract import extract
 
     with show_progress() as progress:
         trace = extract(**arguments, **destination, progress=progress)

@@ -46,14 +46,14 @@ def _padded(prompts, side, fill=1):
 
 @torch.no_grad()
 def _alone(subject, ids):
-    with record(subject) as recorder:
+    with record(subject, window=True) as recorder:
         subject(ids[None], use_cache=False)
     return recorder.trace
 
 
 @torch.no_grad()
 def _in_chunks(subject, cache, sizes, length=LENGTH, **inputs):
-    with record(subject, length=length) as recorder:
+    with record(subject, window=True, length=length) as recorder:
         start = 0
         for size in sizes:
             now = {k: v[:, start : start + size] for k, v in inputs.items()}
@@ -81,7 +81,7 @@ def _assert_same(trace, wanted, windows=True):
 @EVERY_KIND
 def test_a_padded_batch_gives_the_traces_of_single_runs(kind, extra, side):
     subject, prompts = model(kind, **extra), _prompts()
-    with torch.no_grad(), record(subject) as recorder:
+    with torch.no_grad(), record(subject, window=True) as recorder:
         subject(**_padded(prompts, side), use_cache=False)
     assert len(recorder.traces) == len(prompts)
     for trace, prompt in zip(recorder.traces, prompts, strict=True):
@@ -109,7 +109,7 @@ def test_one_token_at_a_time_gives_what_one_pass_gives(kind, extra, static):
 
 def test_the_exact_weights_of_a_sequence_end_where_it_ends():
     subject, prompts = model(), _prompts()
-    with torch.no_grad(), record(subject) as recorder:
+    with torch.no_grad(), record(subject, window=True) as recorder:
         subject(**_padded(prompts, "left"), use_cache=False)
     for trace, length in zip(recorder.traces, LENGTHS, strict=True):
         np.testing.assert_array_equal(trace["window_query"], np.arange(length))
@@ -124,7 +124,7 @@ def test_generation_records_each_token_that_the_model_reads(kind, extra, impleme
     subject, prompts = model(kind, **extra), _prompts()
     padded = _padded(prompts, "left")
     del padded["position_ids"]
-    with record(subject) as recorder:
+    with record(subject, window=True) as recorder:
         out = subject.generate(
             **padded, max_new_tokens=9, min_new_tokens=9, do_sample=False, pad_token_id=1,
             cache_implementation=implementation,
@@ -138,13 +138,16 @@ def test_generation_records_each_token_that_the_model_reads(kind, extra, impleme
 
 def test_generation_without_a_cache_is_refused():
     subject, ids = model(), _prompts()[0][None]
-    with record(subject), pytest.raises(AttentropyError, match="the KV cache to continue"):
+    with (
+        record(subject, window=True),
+        pytest.raises(AttentropyError, match="the KV cache to continue"),
+    ):
         subject.generate(ids, max_new_tokens=3, min_new_tokens=3, use_cache=False, pad_token_id=1)
 
 
 def test_several_sequences_have_no_single_trace():
     subject = model()
-    with torch.no_grad(), record(subject) as recorder:
+    with torch.no_grad(), record(subject, window=True) as recorder:
         subject(_prompts()[0].repeat(2, 1), use_cache=False)
     with pytest.raises(AttentropyError, match=r"recorder\.traces"):
         _ = recorder.trace
@@ -153,12 +156,12 @@ def test_several_sequences_have_no_single_trace():
 @torch.no_grad()
 def test_a_batch_that_changes_its_size_is_refused():
     subject, ids = model(), _prompts()[0][None]
-    with record(subject):
+    with record(subject, window=True):
         cache = cache_of(subject(ids, use_cache=True))
         cache.batch_repeat_interleave(2)
         with pytest.raises(AttentropyError, match="reordered or cropped"):
             subject(ids[:, :1].repeat(2, 1), **continuing(cache))
-    with record(subject):
+    with record(subject, window=True):
         cache = cache_of(subject(ids, use_cache=True))
         with pytest.raises(Exception, match="size"):
             subject(ids[:, :1].repeat(2, 1), **continuing(cache))
@@ -170,7 +173,7 @@ def test_tokens_after_right_padding_are_refused(masked):
     subject, padded = model(), _padded(_prompts(), "right")
     new = torch.ones(len(LENGTHS), 1, dtype=torch.int64)
     mask = torch.cat([padded["attention_mask"], new], 1) if masked else None
-    with record(subject):
+    with record(subject, window=True):
         cache = cache_of(subject(**padded, use_cache=True))
         with pytest.raises(AttentropyError, match="middle" if masked else "not consecutive"):
             subject(new, **continuing(cache), attention_mask=mask)
@@ -180,7 +183,7 @@ def test_tokens_after_right_padding_are_refused(masked):
 def test_a_pass_that_forgets_the_left_padding_is_refused():
     subject, padded = model(), _padded(_prompts(), "left")
     new = torch.ones(len(LENGTHS), 1, dtype=torch.int64)
-    with record(subject):
+    with record(subject, window=True):
         cache = cache_of(subject(**padded, use_cache=True))
         with pytest.raises(AttentropyError, match="not consecutive"):
             subject(new, **continuing(cache))

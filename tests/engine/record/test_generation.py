@@ -103,20 +103,19 @@ def test_the_lens_reads_many_generated_tokens_at_once(subject, waiting, monkeypa
     batch = torch.cat([PROMPT, torch.tensor([[257, 257, 257, 256, 71, 72, 73]])])
     mask = torch.ones_like(batch)
     mask[1, :3] = 0
-    read, reads = Lens.read, []
+    read, reads = Lens.head_statistics, []
 
-    def counted(self, residual, **options):
-        reads.append(len(residual))
-        return read(self, residual, **options)
+    def counted(self, hidden, *args, **options):
+        reads.append(len(hidden))
+        return read(self, hidden, *args, **options)
 
     with record(subject, tokenizer=tokenizer(), lens="residual") as recorder:
-        monkeypatch.setattr(Lens, "read", counted)
+        monkeypatch.setattr(Lens, "head_statistics", counted)
         out = subject.generate(batch, attention_mask=mask, do_sample=False, **NEW)
     passes = {1: 6, 5: 3, 1000: 1}[waiting]  # the prompt's 11 rows, then two rows in each of five
-    per_pass = 1 + len(subject.model.layers)  # the targets, and each layer
-    assert len(reads) == passes * per_pass
-    assert sum(reads) == (11 + 5 * 2) * per_pass
-    monkeypatch.setattr(Lens, "read", read)
+    assert len(reads) == passes * 2  # the targets, and all layers together
+    assert sum(reads) == (11 + 5 * 2) * (1 + len(subject.model.layers))
+    monkeypatch.setattr(Lens, "head_statistics", read)
     for trace, row, start in zip(recorder.traces, out, (0, 3), strict=True):
         alone = _alone(subject, row[None, start:-1])
         for name in LENS:

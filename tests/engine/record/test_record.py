@@ -5,6 +5,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from attentropy.engine.attention import weights
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model.cache import cache_of, continuing
 from attentropy.engine.record.record import record
@@ -170,7 +171,60 @@ def test_training_is_refused_in_one_sentence():
 def test_statistics_are_one_text_or_several(subject, stats):
     with record(subject, stats=stats) as recorder:
         subject(IDS)
-    assert set(recorder.trace.keys()) == {"entropy", "lse", "visible", "window"}
+    assert set(recorder.trace.keys()) == {"entropy", "lse", "visible"}
+
+
+def test_exact_weights_are_computed_only_where_they_are_wanted(subject, monkeypatch):
+    sweeps = []
+    sweep = weights.attention_window
+    monkeypatch.setattr(
+        weights, "attention_window", lambda *a, **k: sweeps.append(1) or sweep(*a, **k)
+    )
+    with record(subject) as recorder:
+        subject(IDS)
+    assert not {"window", "window_query"} & set(recorder.trace.dataset.variables)
+    assert sweeps == []
+    with record(subject, window=True) as recorder:
+        subject(IDS)
+    np.testing.assert_allclose(recorder.trace["window"].sum(-1), 1, atol=1e-5)
+    assert len(sweeps) == 3  # layers
+
+
+def test_shares_of_the_entropy_come_from_the_weights_sweep(subject, monkeypatch):
+    sweeps = []
+    sweep = weights.attention_window
+    monkeypatch.setattr(
+        weights, "attention_window", lambda *a, **k: sweeps.append(1) or sweep(*a, **k)
+    )
+    draw = torch.Generator().manual_seed(0)
+    query, key = torch.randn(2, 1, 4, 9, 8, generator=draw).unbind()
+    scores = (query @ key.mT / 8**0.5).masked_fill(torch.ones(9, 9).triu(1) > 0, -torch.inf)
+    exact = (query.double() @ key.double().mT / 8**0.5).masked_fill(
+        scores == -torch.inf, -torch.inf
+    )
+    p = exact.softmax(-1)
+    mean, shares = weights.exact_weights(
+        query, key, scores.logsumexp(-1), (3, 9), (0, 9), {}, per_head=False, shares=True
+    )
+    assert len(sweeps) == 1
+    np.testing.assert_allclose(mean[0], p[0, :, 3:].mean(0), atol=1e-6)
+    np.testing.assert_allclose(shares[0], torch.special.entr(p)[0, :, 3:].mean(0), atol=1e-6)
+    assert (shares >= 0).all()
+
+
+def test_padding_is_probed_only_where_there_is_some(subject):
+    passes = []
+    handle = subject.register_forward_pre_hook(lambda *args: passes.append(1))
+    try:
+        with record(subject):  # its check has been made
+            pass
+        passes.clear()
+        with record(subject):
+            subject(IDS)
+            subject(IDS, attention_mask=torch.ones_like(IDS))
+        assert len(passes) == 2
+    finally:
+        handle.remove()
 
 
 def test_arguments_that_cannot_work_are_refused_before_a_pass(subject):
