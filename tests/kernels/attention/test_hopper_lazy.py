@@ -7,7 +7,7 @@ import lazy_emulation
 import odd_cases
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lazy_cases import KEYS, LOW, PADDING, TYPES, hostile
 from odd_fuzz import Case
@@ -103,6 +103,7 @@ def test_odd_values_give_what_the_definitions_say(name):
 
 
 @pytest.mark.costly
+@example(4895943)  # NaN in the value of a key that a row without keys does not see
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_random_calls_give_what_the_definitions_say(seed):
