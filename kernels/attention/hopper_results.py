@@ -114,19 +114,24 @@ def store_results(
     if top_key is not None:
         b_key = _candidates(b_high, b_tile, tiles, LAYOUT)
         gl.store(top_key + o_row, gl.where(b_l > 0, b_key, -1), mask=m_m)
-    # No weight at all, where no key is visible or every score is −inf: the output is 0.
-    b_share = gl.where(b_l == 0, 0.0, 1 / b_l)
+    b_share = 1 / b_l
     if sinks is not None:
         b_sink = 1 / (1 + gl.exp2((b_lse - gl.load(sinks + i_h)) * _LOG2E))
         b_share = b_share * (1 - b_sink)
         if sink_prob is not None:
             gl.store(sink_prob + o_row, b_sink, mask=m_m)
-    _store_output(b_acc, b_share, out, o_row, m_m, DIM, OUTPUT)
+    _store_output(b_acc, b_share, b_l == 0, out, o_row, m_m, DIM, OUTPUT)
 
 
 @gluon.jit
-def _store_output(b_acc, b_share, out, o_row, m_m, DIM: gl.constexpr, OUTPUT: gl.constexpr):
-    """Store b_acc [64, D] times b_share [64]: DIM entries of each row."""
+def _store_output(
+    b_acc, b_share, m_none, out, o_row, m_m, DIM: gl.constexpr, OUTPUT: gl.constexpr,
+):  # fmt: skip
+    """Store DIM entries of b_acc [64, D] times b_share [64], 0 for rows m_none without a weight.
+
+    A row has none where no key is visible or every score is −inf. A value of NaN reaches its sum
+    nevertheless, as 0 · NaN, if other rows of the block see that tile.
+    """
     D: gl.constexpr = b_acc.shape[1]
     b_share = gl.expand_dims(gl.convert_layout(b_share, gl.SliceLayout(1, OUTPUT)), 1)
     o_row = gl.expand_dims(gl.convert_layout(o_row, gl.SliceLayout(1, OUTPUT)), 1)
@@ -134,5 +139,6 @@ def _store_output(b_acc, b_share, out, o_row, m_m, DIM: gl.constexpr, OUTPUT: gl
     o_d = gl.expand_dims(gl.arange(0, D, gl.SliceLayout(0, OUTPUT)), 0)
     if DIM < D:
         m_out = m_out & (o_d < DIM)
-    b_out = (b_acc * b_share).to(out.dtype.element_ty)
+    m_none = gl.expand_dims(gl.convert_layout(m_none, gl.SliceLayout(1, OUTPUT)), 1)
+    b_out = gl.where(m_none, 0.0, b_acc * b_share).to(out.dtype.element_ty)
     gl.store(out + o_row * DIM + o_d, b_out, mask=m_out)

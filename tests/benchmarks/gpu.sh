@@ -2,7 +2,7 @@
 # What only a GPU can show, in one call of under twelve minutes: are the kernels right, which variant is
 # fastest, what do the statistics, a long prefill and the vocabulary cost.
 #
-#   tests/benchmarks/gpu.sh FOLDER [STEP ...]     (default: variants tests prefill new vocabulary others)
+#   tests/benchmarks/gpu.sh FOLDER [STEP ...]     (default: variants tests prefill new vocabulary other-tests others)
 #   tests/benchmarks/gpu.sh --dry-run FOLDER      (each step in miniature on a CPU, with stubs)
 #
 # Each step ends at its own limit, none starts or runs after GPU_SECONDS (690), and each leaves what it
@@ -15,7 +15,7 @@ dry=
 [ "${1:-}" = --dry-run ] && { dry=1; shift; }
 [ $# -ge 1 ] || { sed -n '5,6p' "$0"; exit 2; }
 out=$1; shift
-steps=${*:-variants tests prefill new vocabulary others}
+steps=${*:-variants tests prefill new vocabulary other-tests others}
 mkdir -p "$out"
 exec > >(tee -a "$out/log.txt") 2>&1
 unset TRITON_INTERPRET
@@ -54,6 +54,9 @@ bench=(attentropy bench "${quick[@]}" --heads "$heads" --mask causal -d "$sizes"
 profile=(attentropy profile "$model" --random-weights "${dtype[@]}" --tokens "$tokens" --repeat 1 --force
   --stats entropy,max_prob,distance,sink_mass,top_key)
 
+pytest=("$python" -m pytest -m gpu -q -ra -p no:cacheprovider "${collect[@]:---numprocesses=14}"
+  --maxfail 60)
+
 # step LIMIT-IN-SECONDS COMMAND ...: none takes longer than what is left of all.
 failed=0
 step() {
@@ -75,9 +78,10 @@ for name in $steps; do
   case $name in
     variants)  # first of all: which variant is right, how fast each is, and why
       step 450 "$python" tests/benchmarks/variants/measure.py "$out/variants" "${measure[@]}" ;;
-    tests)
-      step 90 "$python" -m pytest -m gpu -q -ra -p no:cacheprovider "${collect[@]:---numprocesses=14}" \
-        --maxfail 60 tests/kernels tests/engine ;;
+    tests)  # of what no GPU has run yet
+      step 80 "${pytest[@]}" tests/kernels/attention/test_hopper*.py tests/kernels/second_sweep/test_hopper.py ;;
+    other-tests)
+      step 150 "${pytest[@]}" tests/kernels tests/engine ;;
     prefill)  # the statistics that a run keeps, in a prefill of 131,072 tokens
       step 90 lazy "${profile[@]}" -o "$out/prefill-lazy.zarr.zip" ;;
     prefill-today)

@@ -4,7 +4,8 @@ Usage: python compiled_lazy.py [--table] [NAME ...]
 
 NAME is sm_90/HEAD/FORM, for example sm_90/128/default, or sm_90/HEAD/sums for the second sweep; see
 compiled.py for what is printed, and uniform.py for `unwritten`. `loop` is the instructions of the
-shortest loop that has exponentials, per thread: that over keys or queries which nothing hides.
+shortest loop that has exponentials, per thread: that over keys or queries which nothing hides;
+`wait` is how many exponentials in it stand before the wait for all products.
 """
 
 from __future__ import annotations
@@ -94,25 +95,37 @@ def _build_top_key(head: int) -> triton.compiler.CompiledKernel:
 
 
 def facts(kernel: triton.compiler.CompiledKernel) -> dict[str, object]:
-    """Return the facts of a kernel, and the instructions of its loop without a mask."""
-    return all_facts(kernel) | {"loop": shortest_loop(listing(kernel))}
+    """Return the facts of a kernel, and of its loop without a mask."""
+    loop = shortest_loop(listing(kernel))
+    return all_facts(kernel) | {"loop": len(loop), "wait": exponentials_before_wait(loop)}
 
 
-def shortest_loop(text: str) -> int | None:
-    """Return the instructions of the shortest loop with exponentials in a listing, if any."""
+def shortest_loop(text: str) -> list[str]:
+    """Return the instructions of the shortest loop with exponentials in a listing."""
     code = [
         (int(place, 16), line)
         for place, line in re.findall(r"^\s+/\*([0-9a-f]{4,5})\*/\s+(.*?);", text, re.M)
     ]
     index = {place: i for i, (place, _) in enumerate(code)}
-    lengths = []
+    loops = []
     for i, (place, line) in enumerate(code):
         jump = re.search(r"\bBRA\b.*?(0x[0-9a-f]+)", line)
         if jump and int(jump[1], 16) < place:
-            body = code[index[int(jump[1], 16)] : i + 1]
-            if sum("MUFU.EX2" in text for _, text in body) >= 16:
-                lengths.append(len(body))
-    return min(lengths, default=None)
+            body = [line for _, line in code[index[int(jump[1], 16)] : i + 1]]
+            if sum("MUFU.EX2" in line for line in body) >= 16:
+                loops.append(body)
+    return min(loops, key=len, default=[])
+
+
+def exponentials_before_wait(loop: list[str]) -> int | None:
+    """Return how many exponentials of a loop stand before its wait for all products, if it has one.
+
+    What stands before it overlaps with the products of the same warp group.
+    """
+    for i, line in enumerate(loop):
+        if re.search(r"WARPGROUP\.DEPBAR.*, 0x0\b", line):
+            return sum("MUFU.EX2" in line for line in loop[:i])
+    return None
 
 
 def all_names() -> list[str]:

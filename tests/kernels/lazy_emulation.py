@@ -198,11 +198,11 @@ def _store(group, s_first, rows, first, count, counts, causal, c, sink, results)
         "max_logit": torch.where(some, LN2 * (high * torch.tensor(c)), math.nan),
         "top_key": torch.where(some, (count - 1 - tile) * BITS + bits, -1).int(),
     }  # fmt: skip
-    share = torch.where(l == 0, 0.0, 1 / l)
+    share = 1 / l
     if sink is not None:
         numbers["sink_prob"] = 1 / (1 + torch.exp2((lse - sink) * LOG2E))
         share = share * (1 - numbers["sink_prob"])
-    numbers["out"] = group.acc * share[:, None]
+    numbers["out"] = torch.where((l == 0)[:, None], 0.0, group.acc * share[:, None])
     inside = rows < len(results["lse"])
     for name, values in numbers.items():
         results[name][rows[inside]] = values[inside].to(results[name].dtype)

@@ -183,7 +183,7 @@ def _limits(q, k, v, arguments):
     largest = float(v.double().abs().nan_to_num(0.0, 0.0, 0.0).max())
     rounding = {torch.float16: 2e-3, torch.bfloat16: 2e-2}.get(v.dtype, 0.0)
     return {
-        "lse": scores, "max_logit": scores, "entropy": scores, "max_prob": scores,
+        **dict.fromkeys(("lse", "max_logit", "entropy", "max_prob"), scores),
         "sink_mass": scores, "sink_prob": scores, "varentropy": scores * 20,
         "distance": scores * 100, "out": (4 * scores + rounding) * max(1.0, largest),
     }  # fmt: skip

@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,34 @@ def test_an_unknown_step_is_named(tmp_path):
     done = _dry_run(tmp_path / "out", "nothing")
     assert done.returncode == 2
     assert "no step nothing" in done.stdout
+
+
+def test_every_command_that_a_gpu_would_run_is_one_that_the_program_takes(tmp_path):
+    """A stub prints the commands in place of Python, each is parsed and none is run."""
+    stubs = tmp_path / "bin"
+    stubs.mkdir()
+    for name, body in {"python": 'printf "%s\\037" "$@"; echo', "nvidia-smi": "echo none"}.items():
+        (stubs / name).write_text(f"#!/bin/sh\n{body}\n")
+        (stubs / name).chmod(0o755)
+    path = f"{stubs}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PYTHON": str(stubs / "python"), "PATH": path}
+    _, steps = _steps()
+    command = ["bash", str(SCRIPT), str(tmp_path / "out"), *steps]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
+    lines = [line.split("\x1f")[:-1] for line in done.stdout.splitlines() if "\x1f" in line]
+    parsed = Counter()
+    for arguments in lines:
+        if arguments[:2] == ["-m", "attentropy.report.cli"]:
+            module = import_module(f"attentropy.report.commands.{arguments[2]}")
+            module.command.make_context(arguments[2], arguments[3:])
+            parsed[arguments[2]] += 1
+        elif arguments[0].endswith(".py"):
+            assert (ROOT / arguments[0]).exists()
+        elif arguments[:2] == ["-m", "pytest"]:
+            assert all((ROOT / name).exists() for name in arguments if name.startswith("tests/"))
+    assert parsed["bench"] >= 5
+    assert parsed["profile"] >= 3
 
 
 @pytest.mark.costly

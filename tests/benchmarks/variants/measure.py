@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ import torch
 import triton
 from torch.nn.attention import SDPBackend, sdpa_kernel
 import dry
+import others
 import variants
 from variants import (
     DEFAULT,
@@ -34,10 +34,7 @@ from variants import (
     launch,
 )
 
-from attentropy import attention, attention_map, attention_received, vocabulary
-from attentropy.kernels.common import tiles
-from attentropy.kernels.common.mask import Mask
-from attentropy.kernels.second_sweep import hopper_launch
+from attentropy import attention
 
 Run = Callable[[], object]
 CASES = [  # batch, heads, key heads, queries, keys, kind, causal
@@ -56,8 +53,6 @@ CHECKED = [  # variant, statistics
     ("base", ENTROPY),
     ("lazy", EVERY),
 ]
-SHARE = 1.0  # of the time that measurements need to be worth it; a dry run takes its own
-SIZES = [(4096, 4096, 128_256), (1024, 4096, 128_256), (4096, 2048, 151_936), (64, 4096, 128_256)]
 NCU = "SpeedOfLight WarpStateStats SchedulerStats ComputeWorkloadAnalysis InstructionStats"
 PROFILED = """
 import sys
@@ -158,7 +153,7 @@ def check(session: Session) -> None:
             for *shape, kind, causal in CASES:
                 if not causal and name not in ("base", "lazy"):
                     continue
-                if session.left() < session.seconds * 0.62 * SHARE:
+                if session.left() < session.seconds * 0.62 * variants.SHARE:
                     session.add("notes", "comparison cut short")
                     return
                 try:
@@ -202,7 +197,7 @@ def time_forward(session: Session) -> None:
     side = 8192 // variants.SHRINK
     a, b = (torch.randn(side, side, device=variants.DEVICE, dtype=torch.bfloat16) for _ in range(2))
     for dim, tokens in ((64, 16_384), (128, 16_384), (64, 65_536)):
-        if session.left() < 150 * SHARE:
+        if session.left() < 150 * variants.SHARE:
             session.add("notes", f"no times at D {dim}, {tokens} tokens")
             return
         q, k, v = inputs(1, 64, 8, tokens, tokens, dim)
@@ -237,62 +232,10 @@ def count_stalls(session: Session) -> None:
         session.add("notes", "ncu", *(row[c] for c in ("ID", "Metric Name", "Metric Value")))
 
 
-def time_sweep(session: Session) -> None:
-    """Time the second sweep, by both kernels, and a forward pass, 16,384 tokens."""
-    for dim in (64, 128):
-        if session.left() < 70 * SHARE:
-            return
-        q, k, v = inputs(1, 64, 8, 16_384, 16_384, dim)
-        runs: dict[str, Run] = {}
-        for causal in (False, True):
-            lse = launch("base", q, k, v, (), causal)["lse"]
-            exact = attention_received(q, k, lse, causal=causal)
-            mine, again = (_hopper_sums(q, k, lse, causal) for _ in range(2))
-            error = float((mine - exact).abs().max())
-            session.add("correct", "received", dim, causal, error, torch.equal(mine, again))
-            kind = "causal" if causal else "full"
-            runs |= {
-                f"forward {kind}": lambda c=causal: launch("base", q, k, v, ENTROPY, c),
-                f"received {kind}": lambda x=lse, c=causal: attention_received(q, k, x, causal=c),
-                f"received {kind}, hopper": lambda x=lse, c=causal: _hopper_sums(q, k, x, c),
-            }
-        runs["map causal"] = lambda x=lse: attention_map(q, k, x, tile=128, heads="mean")
-        for name, row in session.time(runs, 0.1).items():
-            session.add("times", "sweep", dim, name, *row)
-
-
-def _hopper_sums(q, k, lse, causal):
-    """Return what keys receive by the kernel that is only taken on demand."""
-    mask = Mask(q.shape[2], k.shape[2], 0, causal)
-    factor = q.shape[-1] ** -0.5 * math.log2(math.e)
-    return hopper_launch.received(q, k, lse, mask, factor, tiles._HOPPER_SUMS)
-
-
-def time_vocabulary(session: Session) -> None:
-    """Time the vocabulary kernel and its product alone."""
-    for rows, dim, size in SIZES:
-        if session.left() < 25 * SHARE:
-            return
-        hidden, final = (
-            torch.randn(rows, dim, device=variants.DEVICE).bfloat16() for _ in range(2)
-        )
-        weight = (torch.randn(size, dim, device=variants.DEVICE) * 0.02).bfloat16()
-        targets = torch.randint(0, size, (rows,), device=variants.DEVICE)
-        runs: dict[str, Run] = {
-            "matmul": lambda: hidden @ weight.T,
-            "entropy": lambda: vocabulary(hidden, weight, top_k=0),
-            "top 5": lambda: vocabulary(hidden, weight),
-            "lens": lambda: vocabulary(hidden, weight, targets=targets),
-            "lens and kl": lambda: vocabulary(hidden, weight, targets=targets, final=final),
-        }
-        for name, row in session.time(runs, 0.1).items():
-            session.add("times", "vocabulary", rows, dim, size, name, *row)
-
-
 def main() -> None:
     folder = Path(sys.argv[1])
     if "--dry-run" in sys.argv:
-        dry.install(sys.modules[__name__], variants)
+        dry.install(sys.modules[__name__], others, variants)
     if "--job" in sys.argv:
         name, dim, stats, causal, tile = JOBS[int(sys.argv[sys.argv.index("--job") + 1])]
         launch(name, *inputs(1, 2, 2, 256, 256, dim), stats, causal, **tile)
@@ -300,7 +243,15 @@ def main() -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     session = Session(folder, float(sys.argv[2]) if len(sys.argv) > 2 else 460)
-    for step in (compile_all, check, time_forward, count_stalls, time_sweep, time_vocabulary):
+    steps = (
+        compile_all,
+        check,
+        time_forward,
+        count_stalls,
+        others.time_sweep,
+        others.time_vocabulary,
+    )
+    for step in steps:
         try:
             step(session)
         except Exception as error:

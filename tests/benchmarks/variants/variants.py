@@ -35,7 +35,9 @@ TILES = {
 }
 NARROW = {"BN": 64, "STAGES": 4}
 TWO_GROUPS = {"GROUPS": 2, "REGISTERS": 240}
-DEVICE, SHRINK = "cuda", 1  # sizes are divided by SHRINK; a dry run has others
+# A dry run has others: where it runs, by what sizes are divided, and the share of the time that a
+# measurement needs to be worth it.
+DEVICE, SHRINK, SHARE = "cuda", 1, 1.0
 LAYOUT = NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=4)
 
 # Every forward kernel that is measured: variant, head size, statistics, causal, changes of the block.

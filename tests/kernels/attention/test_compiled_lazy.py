@@ -1,7 +1,7 @@
 """Hopper's kernels that no GPU has run yet compile, and what spills is listed."""
 
 import pytest
-from compiled_lazy import DEFAULT, FORMS, shortest_loop
+from compiled_lazy import DEFAULT, FORMS, exponentials_before_wait, shortest_loop
 
 import compiler
 from attentropy.engine.trace.statistics import DEFAULT_STATS
@@ -78,4 +78,10 @@ def test_the_shortest_loop_is_that_with_the_fewest_instructions():
 
     code = [*loop(0, 20, 16), *loop(0x140, 18, 16), *loop(0x260, 4, 0)]
     listing = "\n".join(f"        /*{16 * i:04x}*/    {line} ;" for i, line in enumerate(code))
-    assert shortest_loop(listing) == 18
+    assert len(shortest_loop(listing)) == 18
+
+
+def test_the_wait_for_products_has_a_place_among_the_exponentials():
+    loop = ["MUFU.EX2 R1, R1", "WARPGROUP.DEPBAR.LE gsb0, 0x1", "MUFU.EX2 R2, R2"]
+    assert exponentials_before_wait(loop) is None
+    assert exponentials_before_wait([*loop, "WARPGROUP.DEPBAR.LE gsb0, 0x0"]) == 2
