@@ -77,8 +77,8 @@ _LOOK = {
     ),
     "context": (
         "Look for heads whose line reaches the dotted one, 95 %, only at large windows: they need "
-        "most of the context. A head that reaches it early would do with a short window, and the cache "
-        "of its key/value head could be cut there if all query heads that share it agree."
+        "most of the context. A head that reaches it early would do with a short window, and the "
+        "cache of its key/value head could be cut there if all query heads that share it agree."
     ),
     "messages": _LOOK_UNITS.format("messages"),
     "segments": _LOOK_UNITS.format("segments"),

@@ -11,6 +11,7 @@ import math
 import os
 import random
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,13 +59,13 @@ def save_template(folder: Path) -> Path:
     return Trace(trace.dataset.drop_vars(_OTHER_WINDOWS), trace.sources).save(folder / "t.zarr")
 
 
-def make(number: int, template: Path, folder: Path) -> Case:
-    """Write case `number` into an empty folder."""
+def make(number: int, template: Path, folder: Path, kinds: Sequence[str] = KINDS) -> Case:
+    """Write case `number`, of one of `kinds`, into an empty folder."""
     rng = random.Random(number)
     path = folder / "t.zarr"
     shutil.copytree(template, path, copy_function=os.link)
     while True:
-        kind, name = rng.choice(KINDS), rng.choice(sorted(set(ENDS) - set(_OTHER_WINDOWS)))
+        kind, name = rng.choice(kinds), rng.choice(sorted(set(ENDS) - set(_OTHER_WINDOWS)))
         values = np.asarray(zarr.open_array(str(path / name), mode="r")[...])
         changed = _changed(rng, kind, name, values)
         if changed is not None:

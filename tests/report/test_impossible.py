@@ -16,17 +16,24 @@ from pictures import without_pictures
 from possible import impossible_numbers
 from traces import synthetic
 
-SOME = (*range(12), 19, 65)  # every kind
+# The kinds that a case may be of: each kind once, and any.
+EACH, ANY = [(kind,) for kind in KINDS], [KINDS] * 6
 
 
 @pytest.mark.costly
-@pytest.mark.parametrize("cases", [SOME, pytest.param(range(140), marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "cases",
+    [
+        pytest.param(EACH + ANY, id="some"),
+        pytest.param([KINDS] * 140, id="many", marks=pytest.mark.slow),
+    ],
+)
 def test_what_cannot_be_is_refused_or_found_and_no_page_prints_it(tmp_path, cases):
     template, outcomes, failed = save_template(tmp_path), Counter(), []
-    for number in cases:
+    for number, kinds in enumerate(cases):
         folder = tmp_path / str(number)
         folder.mkdir()
-        case = make(number, template, folder)
+        case = make(number, template, folder, kinds)
         try:
             outcomes[case.kind, outcome(case)] += 1
         except Exception as error:
