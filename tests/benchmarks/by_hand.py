@@ -122,8 +122,8 @@ def compare(ways: list[Callable[[], None]], rounds: int) -> list[list[float]]:
     return taken
 
 
-def main(name: str, tokens: int, rounds: int, chosen: Sequence[str]) -> None:
-    """Print the rows `chosen`, or all; with the versions and the load of the machine."""
+def main(name: str, tokens: int, rounds: int, names: Sequence[str]) -> None:
+    """Print the rows `names`, or all; with the versions and the load of the machine."""
     torch.set_num_threads(1)
     text = Text(name, tokens)
     print(f"torch {torch.__version__}, {tokens} tokens, load {os.getloadavg()[0]:.1f}\n")
@@ -142,7 +142,7 @@ def main(name: str, tokens: int, rounds: int, chosen: Sequence[str]) -> None:
         lambda: text.record(stats="entropy", lens="residual"),
         lambda: text.extract(stats="none", lens="residual"),
     ]
-    for row in chosen or rows:
+    for row in names or rows:
         hand, *others = compare(rows[row], rounds)
         cells = [f"{statistics.median(hand):.2f}"]
         for other in others:
