@@ -112,14 +112,14 @@ def seconds(work: Callable[[], None]) -> float:
 
 def compare(ways: list[Callable[[], None]], rounds: int) -> list[list[float]]:
     """Return each way's processor seconds per round; a round takes them in another order."""
-    taken: list[list[float]] = [[] for _ in ways]
+    times: list[list[float]] = [[] for _ in ways]
     for way in ways:
         way()
     for round_ in range(rounds):
         for i in range(len(ways)):
             at = (i + round_) % len(ways)
-            taken[at].append(seconds(ways[at]))
-    return taken
+            times[at].append(seconds(ways[at]))
+    return times
 
 
 def main(name: str, tokens: int, rounds: int, names: Sequence[str]) -> None:
