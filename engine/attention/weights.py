@@ -37,10 +37,9 @@ def exact_weights(
         band = (first, min(rows[1], first + step))
         part = attention_window(query, key, lse, band, keys, **where)[0].float()
         means.append(part.mean(0, keepdim=True).cpu().numpy())
-        if shares:
-            mean_shares.append(
-                torch.special.entr(part).clamp_min(0).mean(0, keepdim=True).cpu().numpy()
-            )
+        if shares:  # a weight may be above 1 by its rounding, a share never below 0
+            share = torch.special.entr(part).clamp_min(0)
+            mean_shares.append(share.mean(0, keepdim=True).cpu().numpy())
     return np.concatenate(means, 1), np.concatenate(mean_shares, 1) if shares else None
 
 

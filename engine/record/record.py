@@ -58,8 +58,8 @@ def record(
         lens_translator: A translator of the model, NAME.lens.safetensors or what `fit_lens`
             returned. The lens reads the residuals a second time through it, as the site
             "translated"; `lens` must have "residual".
-        window: Whether to keep exact attention weights as well: of the whole sequence up to 512
-            tokens, and of the last 64 of a longer one. They are computed in a second sweep.
+        window: Whether to keep exact attention weights, too: between all tokens of a sequence of
+            up to 512, and between the last 64 of a longer one. They take a second sweep.
         length: Number of tokens to come, including padding, if it is known. The `window` of a
             sequence that is read in several passes needs it.
         impl: "triton", "portable" or "reference"; by default the fastest on the model's device.

@@ -112,18 +112,18 @@ def seconds(work: Callable[[], None]) -> float:
 
 def compare(ways: list[Callable[[], None]], rounds: int) -> list[list[float]]:
     """Return each way's processor seconds per round; a round takes them in another order."""
-    taken: list[list[float]] = [[] for _ in ways]
+    times: list[list[float]] = [[] for _ in ways]
     for way in ways:
         way()
     for round_ in range(rounds):
         for i in range(len(ways)):
             at = (i + round_) % len(ways)
-            taken[at].append(seconds(ways[at]))
-    return taken
+            times[at].append(seconds(ways[at]))
+    return times
 
 
-def main(name: str, tokens: int, rounds: int, chosen: Sequence[str]) -> None:
-    """Print the rows `chosen`, or all; with the versions and the load of the machine."""
+def main(name: str, tokens: int, rounds: int, names: Sequence[str]) -> None:
+    """Print the rows `names`, or all; with the versions and the load of the machine."""
     torch.set_num_threads(1)
     text = Text(name, tokens)
     print(f"torch {torch.__version__}, {tokens} tokens, load {os.getloadavg()[0]:.1f}\n")
@@ -142,7 +142,7 @@ def main(name: str, tokens: int, rounds: int, chosen: Sequence[str]) -> None:
         lambda: text.record(stats="entropy", lens="residual"),
         lambda: text.extract(stats="none", lens="residual"),
     ]
-    for row in chosen or rows:
+    for row in names or rows:
         hand, *others = compare(rows[row], rounds)
         cells = [f"{statistics.median(hand):.2f}"]
         for other in others:

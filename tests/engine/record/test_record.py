@@ -198,13 +198,11 @@ def test_shares_of_the_entropy_come_from_the_weights_sweep(subject, monkeypatch)
     )
     draw = torch.Generator().manual_seed(0)
     query, key = torch.randn(2, 1, 4, 9, 8, generator=draw).unbind()
-    scores = (query @ key.mT / 8**0.5).masked_fill(torch.ones(9, 9).triu(1) > 0, -torch.inf)
-    exact = (query.double() @ key.double().mT / 8**0.5).masked_fill(
-        scores == -torch.inf, -torch.inf
-    )
-    p = exact.softmax(-1)
+    hidden = torch.ones(9, 9).triu(1) > 0
+    scores = (query.double() @ key.double().mT / 8**0.5).masked_fill(hidden, -torch.inf)
+    p, lse = scores.softmax(-1), scores.logsumexp(-1).float()
     mean, shares = weights.exact_weights(
-        query, key, scores.logsumexp(-1), (3, 9), (0, 9), {}, per_head=False, shares=True
+        query, key, lse, (3, 9), (0, 9), {}, per_head=False, shares=True
     )
     assert len(sweeps) == 1
     np.testing.assert_allclose(mean[0], p[0, :, 3:].mean(0), atol=1e-6)
