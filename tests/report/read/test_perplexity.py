@@ -61,6 +61,6 @@ def test_the_page_and_info_say_it(trace, tmp_path):
     words = re.sub("<[^<>]*>", "", page).replace("\N{NO-BREAK SPACE}", " ")
     assert "Perplexity: 2.72 over 7 content tokens, 14.7 over 16 prompt tokens" in words
     assert "surprisal 4.00 nats" in page
-    facts = info._store_facts(trace.save(tmp_path / "t.zarr"), None)
+    facts = info._store_facts(trace.save(tmp_path / "t.zarr"), None, for_people=True)
     assert facts["perplexity"] == {"content": 2.718, "prompt": pytest.approx(np.exp(43 / 16), 1e-3)}
     assert "Perplexity" not in render(synthetic(), [])
