@@ -69,18 +69,6 @@ def bundle() -> str:
     return str(_call("javascript_bundle"))
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what the bundle has."""
-    import vl_convert
-
-    return {
-        "vl-convert": vl_convert.__version__,
-        "vega": vl_convert.get_vega_version(),
-        "vega-lite": vl_convert.get_vegalite_versions()[-1],
-        "vega-embed": vl_convert.get_vega_embed_version(),
-    }
-
-
 class _Converter:
     """The child process and the pipes to it; it answers one request after the other."""
 

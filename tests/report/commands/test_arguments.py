@@ -38,7 +38,8 @@ def test_every_option_of_a_run_reaches_extract():
         "revision": "r", "dtype": "float32", "device": "cpu", "quantize": "8bit",
         "stats": "entropy, lse", "layers": "0", "heads": "mean", "lens": "mlp,residual",
         "lens_layers": "1", "lens_positions": "-8:", "map_tile": "64", "map_heads": "all",
-        "windows": ("-4:,0:4",), "scores": False, "thumbnails": True, "context": True, "reference": False,
+        "windows": ("-4:,0:4",), "scores": False, "thumbnails": True, "context": True,
+        "reference": False,
         "max_new_tokens": 3, "top_k": 2, "chunk": 9, "memory": 2**31, "storage": "float16",
     }  # fmt: skip
     inspect.signature(extract).bind(**arguments)

@@ -34,7 +34,7 @@ def test_the_program_is_made_without_the_converter(requests):
 
 def test_a_converter_of_other_versions_bundles_its_own(requests, monkeypatch):
     assert page_bundle.bundle() == page_bundle.bundle() == "bundle 1"
-    monkeypatch.setattr(vega, "versions", lambda: {"vega": "0.0.1"})
+    monkeypatch.setattr(page_bundle, "version", lambda name: "0.0.1")
     assert page_bundle.bundle() == page_bundle.bundle() == "bundle 2"
 
 
