@@ -29,7 +29,7 @@ typedef void Fork(void (*)(void *), void *, unsigned, unsigned);
 enum { FLOAT32, BFLOAT16, FLOAT16 };
 
 typedef struct {
-  const void *data; /* NULL: none */
+  const void *data;
   int64_t batch, head, row; /* strides */
 } Rows;
 
@@ -42,7 +42,7 @@ typedef struct {
   Rows q, k, v, out;
   const float *slopes, *sinks; /* [heads] or NULL */
   const int64_t *first, *stop; /* keys that each query can see, [1 or batches, queries] */
-  const int64_t *segments, *own; /* numbers of keys [batches, keys], of queries [batches, queries], or NULL */
+  const int64_t *segments, *own; /* of keys [batches, keys] and of queries [batches, queries], or NULL */
   const int64_t *starts; /* first key that is not padding, [1 or batches] */
   int64_t first_batch, starts_batch; /* strides of these */
   float *lse, *entropy, *max_prob, *varentropy, *distance, *sink_mass, *sink_prob, *max_logit;
@@ -56,7 +56,6 @@ typedef struct {
 } Call;
 
 int64_t call_size(void) { return sizeof(Call); }
-
 
 /* A row's running sums. */
 typedef struct {
@@ -210,8 +209,8 @@ static void score(const Call *call, const Space *space, const float *q, int64_t 
                            &k_stride);
   float zero = 0, one = 1, scale = call->scale;
   /* With a factor of 0, sgemm_ would not read q and k, which may hold NaN. */
-  call->product("T", "N", &n, &queries, &call->dim, scale == 0 ? &one : &scale, k, &k_stride, q, &q_stride, &zero,
-                space->scores, &stride);
+  call->product("T", "N", &n, &queries, &call->dim, scale == 0 ? &one : &scale, k, &k_stride, q, &q_stride,
+                &zero, space->scores, &stride);
   if (scale != 0 && !call->softcap && !call->slopes && !call->segments) return;
   for (int64_t r = 0; r < queries; r++) {
     float *s = space->scores + r * KEYS;
@@ -304,7 +303,8 @@ static void weigh(const Call *call, const Space *space, int64_t queries, int64_t
   for (int64_t j = 0; !all && j < n; j++) {
     if (is_finite(v + j * stride, width)) continue;
     if (!odd && v != space->v) {
-      for (int64_t i = 0; i < n; i++) memcpy(space->v + i * width, v + i * stride, (size_t)width * sizeof(float));
+      for (int64_t i = 0; i < n; i++)
+        memcpy(space->v + i * width, v + i * stride, (size_t)width * sizeof(float));
       v = space->v, stride = width;
     }
     odd = 1;
@@ -462,7 +462,7 @@ static void add_tiles(const Call *call, const Space *space, float *tiles, int64_
     if (call->bins) {
       add_distances(call, space, line, batch, left, r);
     } else {
-      if (r + 1 < queries && (begin + r + 1) % call->tile_rows) continue; /* the tile row goes on */
+      if (r + 1 < queries && (begin + r + 1) % call->tile_rows) continue; /* the tile row continues */
       for (int64_t j = 0, stop; j < n; j = stop) {
         int64_t tile = (left + j) / call->tile_keys;
         stop = smaller(n, (tile + 1) * call->tile_keys - left);
