@@ -42,11 +42,11 @@ fi
 
 # Sizes of the steps; in a dry run, what a CPU does in seconds.
 shapes=tests/benchmarks/shapes
-long=16k,64k,128k middle=16k,64k short=16k heads=64/8 sizes=128,64 model=$shapes/llama-3.1-8b tokens=128k
+long=16k,64k,128k middle=16k,64k short=16k heads=64/8 sizes=128,64 model=$shapes/llama-3.1-8b tokens=128k longest=256k
 measure=(440) collect=() dtype=(--dtype bfloat16) quick=(--seconds 0.2 --limit 2.4)
 vocabulary=(--seconds 0.5 --limit 0.6)
 if [ -n "$dry" ]; then
-  long=64 middle=64 short=64 heads=4/2 sizes=64 model=$shapes/small tokens=64
+  long=64 middle=64 short=64 heads=4/2 sizes=64 model=$shapes/small tokens=64 longest=128
   measure=(5 --dry-run) collect=(--collect-only) dtype=() quick=(--seconds 0 --limit 0.5)
   vocabulary=(--seconds 0 --limit 0.1 -n 8 --width 16 --tokens 64)
 fi
@@ -100,7 +100,7 @@ for name in $steps; do
       step 180 "${bench[@]}" -n "$long" --rival 'ours*' --rival flash --rival cudnn --rival 'flash-attn*' \
         --rival 'cudnn twice*' -o "$out/attention.json" ;;
     prefill-256k)
-      step 300 "${profile[@]}" --tokens 256k -o "$out/prefill-256k.zarr.zip" ;;
+      step 300 "${profile[@]}" --tokens "$longest" -o "$out/prefill-256k.zarr.zip" ;;
     *)
       echo "no step $name" ; exit 2 ;;
   esac
