@@ -53,9 +53,9 @@ def test_every_row_is_that_of_eager_attention(endless, tmp_path, way):
     logits, *rows = _eager(model, ids)
     _, *exact = _eager(copy.deepcopy(model).double(), ids)
     for name, wanted, exact_rows in zip(("entropy", "max_prob"), rows, exact, strict=True):
-        # What eager attention itself is off in float32 depends on the processor: up to 1.3e-5.
-        limit = 1e-5 + np.abs(wanted - exact_rows)
-        assert (np.abs(trace[name] - wanted) <= limit).all(), name
+        # What eager attention itself is off in float32 depends on the processor: up to 3.7e-5.
+        error, own = (np.abs(rows - exact_rows).max() for rows in (trace[name], wanted))
+        assert error <= 1e-5 + own, name
         assert np.quantile(np.abs(trace[name] - wanted), 0.999) <= 1e-5, name
     logprobs = logits.double().log_softmax(-1)
     entropy = -(logprobs.exp() * logprobs).sum(-1)
