@@ -74,6 +74,7 @@ def test_every_command_that_a_gpu_would_run_is_one_that_the_program_takes(tmp_pa
 
 
 @pytest.mark.costly
+@pytest.mark.slow
 def test_the_variants_are_measured_by_code_that_runs(tmp_path):
     done = _dry_run(tmp_path / "out", "variants")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
