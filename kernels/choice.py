@@ -29,7 +29,7 @@ def choose(
     if impl is None:
         if tensor.is_cuda and limit is None and has_triton():
             return "triton"
-        if work is None or native_limit(tensor) is not None:
+        if work is None or _native_limit(tensor) is not None:
             return "portable"
         return choose_on_cpu(work)
     if impl == "native":
@@ -63,7 +63,7 @@ def same_on_cpu(implementation: str) -> Iterator[None]:
 
 def _require_native(call: object, tensor: Tensor, work: float | None) -> None:
     """Raise unless the C code takes the call and can be had."""
-    limit = native_limit(tensor) if work is not None else "this operation"
+    limit = _native_limit(tensor) if work is not None else "this operation"
     if limit is not None:
         raise NotImplementedError(
             f"{call}: impl='native' does not support {limit}; use impl='portable'"
@@ -72,7 +72,7 @@ def _require_native(call: object, tensor: Tensor, work: float | None) -> None:
         raise ImportError(f"{call}: impl='native' cannot run: {reason}")
 
 
-def native_limit(tensor: Tensor) -> str | None:
+def _native_limit(tensor: Tensor) -> str | None:
     """Return what the C code cannot take of a call with these queries, in words."""
     if tensor.device.type != "cpu":
         return f"tensors on {tensor.device.type}"

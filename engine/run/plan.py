@@ -37,6 +37,7 @@ from attentropy.engine.run.attention import both_ways, check_attention, plan_rec
 from attentropy.engine.run.decode import GREEDY, Sampling
 from attentropy.engine.run.options import Options
 from attentropy.engine.run.probe import RunProbe, probe_ids
+from attentropy.engine.run.resuming import keep_implementation
 from attentropy.engine.trace import store
 from attentropy.engine.trace.layout import CHUNK_LENGTH, ArrayLayout, array_layout
 from attentropy.engine.trace.statistics import TOKEN_LOGPROB
@@ -184,7 +185,8 @@ def plan_run(
     if chunk >= len(text.ids):
         step = max(len(text.ids), min(len(text.ids) + room, CHUNK_LENGTH))
     recorded = _recorded_options(options, attention_plan, chunk, len(text.ids)) | sweep_options
-    described = _describe(loaded, ids, earlier)
+    work = prefill.attention_flops(loaded.model, ids.shape[1])
+    described = keep_implementation(describe_run(loaded, work), earlier)
     lens = None
     if reading is not None:
         entries = first_entries(attention_plan)
@@ -199,14 +201,6 @@ def plan_run(
         keep_cache=keep_cache, memory=options.memory, room=room, block=block,
         sampling=options.sampling, why_whole=prefill.why_whole(probe) if room else None,
     )  # fmt: skip
-
-
-def _describe(loaded: LoadedModel, ids: Tensor, earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the run's facts; a run that is continued stays with what computed its beginning."""
-    described = describe_run(loaded, prefill.attention_flops(loaded.model, ids.shape[1]))
-    if (earlier.get("implementation"), described["implementation"]) == ("portable", "native"):
-        described["implementation"] = "portable"
-    return described
 
 
 def _room(loaded: LoadedModel, tokens: int, wanted: int) -> int:

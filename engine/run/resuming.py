@@ -49,6 +49,13 @@ def check_same(partial: PartialTrace, earlier: Mapping[str, Any], facts: Mapping
         )
 
 
+def keep_implementation(described: dict[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's facts where it stays with what computed the beginning, if it is continued."""
+    if (earlier.get("implementation"), described["implementation"]) == ("portable", "native"):
+        return described | {"implementation": "portable"}
+    return described
+
+
 def first_difference(earlier: Any, later: Any, name: str = "") -> tuple[str, Any, Any] | None:
     """Return the first difference between two descriptions of a run: (name, earlier, later).
 

@@ -473,17 +473,21 @@ static void add_tiles(const Call *call, const Space *space, float *tiles, int64_
   }
 }
 
-/* A piece is a run of whole tiles, so that no other thread writes them. */
+/* Queries and keys of a piece: whole tiles, so that no other thread writes them, in about a block. */
+static int64_t row_band(const Call *call) {
+  return larger(1, call->block / call->tile_rows) * call->tile_rows;
+}
+
+static int64_t key_band(const Call *call) { return larger(1, KEYS / call->tile_keys) * call->tile_keys; }
+
 static void sum_tiles(const Call *call, const Space *space, int64_t piece) {
-  int64_t row_band = larger(1, call->block / call->tile_rows) * call->tile_rows;
-  int64_t key_band = larger(1, KEYS / call->tile_keys) * call->tile_keys;
-  int64_t heads = call->mean ? 1 : call->heads, row_bands = ceiling(call->queries, row_band);
-  int64_t rows = ceiling(call->queries, call->tile_rows);
-  int64_t blocks = ceiling(call->queries, call->block);
-  int64_t batch = piece / (heads * row_bands * ceiling(call->keys, key_band)), rest = piece / row_bands;
-  int64_t column = batch * heads + rest % heads, first = piece % row_bands * row_band;
-  int64_t from = rest / heads % ceiling(call->keys, key_band) * key_band;
-  int64_t to = smaller(call->keys, from + key_band), last = smaller(call->queries, first + row_band);
+  int64_t heads = call->mean ? 1 : call->heads, rows = ceiling(call->queries, call->tile_rows);
+  int64_t row_bands = ceiling(call->queries, row_band(call)), blocks = ceiling(call->queries, call->block);
+  int64_t key_bands = ceiling(call->keys, key_band(call)), rest = piece / row_bands;
+  int64_t batch = rest / (heads * key_bands), column = batch * heads + rest % heads;
+  int64_t first = piece % row_bands * row_band(call), from = rest / heads % key_bands * key_band(call);
+  int64_t last = smaller(call->queries, first + row_band(call));
+  int64_t to = smaller(call->keys, from + key_band(call));
   float *tiles = call->tiles + column * rows * columns_of(call);
   for (int64_t begin = first, end; begin < last; begin = end) {
     end = smaller(last, (begin / call->block + 1) * call->block);
@@ -497,10 +501,8 @@ static void sum_tiles(const Call *call, const Space *space, int64_t piece) {
 
 static int64_t count_pieces(const Call *call) {
   if (!call->tiles) return call->batches * call->heads * ceiling(call->queries, call->block);
-  int64_t row_band = larger(1, call->block / call->tile_rows) * call->tile_rows;
-  int64_t key_band = larger(1, KEYS / call->tile_keys) * call->tile_keys;
-  return call->batches * (call->mean ? 1 : call->heads) * ceiling(call->queries, row_band) *
-         ceiling(call->keys, key_band);
+  return call->batches * (call->mean ? 1 : call->heads) * ceiling(call->queries, row_band(call)) *
+         ceiling(call->keys, key_band(call));
 }
 
 static void work(void *argument) {
@@ -510,9 +512,9 @@ static void work(void *argument) {
     __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED);
     return;
   }
-  for (;;) {
+  for (int64_t pieces = count_pieces(call);;) {
     int64_t piece = __atomic_fetch_add(&call->next, 1, __ATOMIC_RELAXED);
-    if (piece >= count_pieces(call)) break;
+    if (piece >= pieces) break;
     if (call->tiles)
       sum_tiles(call, &space, piece);
     else

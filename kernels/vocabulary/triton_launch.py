@@ -14,7 +14,7 @@ from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from attentropy.kernels.common import gpu, tiles
-from attentropy.kernels.vocabulary.portable import correct_ranks
+from attentropy.kernels.vocabulary.ranking import correct_ranks
 from attentropy.kernels.vocabulary.triton_kernel import join, sweep, target_logits
 
 _WORKSPACE = 48 * 2**20  # bytes that the partial results of all runs may take
