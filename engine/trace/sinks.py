@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +14,7 @@ from attentropy.engine.trace import store
 from attentropy.engine.trace.host import host_array, start_copy
 from attentropy.engine.trace.layout import ArrayLayout
 from attentropy.engine.trace.types import Array, ArraysByName, Place, Values
-
-if TYPE_CHECKING:
-    import zarr
+from attentropy.engine.trace.whole_chunks import ChunkWriter
 
 # Bytes that may wait to be written, unless a run has a smaller memory budget.
 QUEUE_BYTES = 256 * 2**20
@@ -118,7 +115,7 @@ class FolderSink(Sink):
     def __init__(self, folder: Path, limit: int = QUEUE_BYTES) -> None:
         super().__init__()
         self._group = store.open_group(folder)
-        self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._writers: dict[str, ChunkWriter] = {}
         self._folder, self._identity = folder, _identity(folder)
         self._limit = limit
         self._tasks: deque[tuple[Callable[[], None], int]] = deque()
@@ -131,10 +128,11 @@ class FolderSink(Sink):
         self._thread.start()
 
     def create(self, name: str, field: ArrayLayout) -> None:
-        if name not in self._arrays:
-            self._arrays[name] = store.create_array(
+        if name not in self._writers:
+            array = store.create_array(
                 self._group, name, field.dims, field.shape, field.dtype, field.chunks, field.fill
             )
+            self._writers[name] = ChunkWriter(array, self._folder / name)
         super().create(name, field)
 
     def put(self, name: str, at: Place, values: Values) -> None:
@@ -143,7 +141,7 @@ class FolderSink(Sink):
         def write() -> None:
             array = copy.array()
             self._check_folder()
-            self._arrays[name][at] = self._narrow(name, array)
+            self._writers[name].write(at, self._narrow(name, array))
 
         self._add(write, copy.nbytes)
 
