@@ -88,8 +88,8 @@ def test_the_variants_are_measured_by_code_that_runs(tmp_path):
 
 
 @pytest.mark.slow
-def test_every_step_runs_in_miniature(tmp_path):
-    default, steps = _steps()
-    done = _dry_run(tmp_path / "out", *default, *(step for step in steps if step not in default))
+@pytest.mark.parametrize("step", [name for name in _steps()[1] if name != "variants"])
+def test_a_step_runs_in_miniature(tmp_path, step):
+    done = _dry_run(tmp_path / "out", step)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     assert "not enough time" not in done.stdout
