@@ -130,8 +130,23 @@ def _recorded(probe: RunProbe) -> RecordedPass | None:
         return None
 
 
+# By model: the configuration whose sizes were counted, and these.
+_sizes: WeakKeyDictionary[PreTrainedModel, tuple[dict[str, Any], ModelSize | None]]
+_sizes = WeakKeyDictionary()
+
+
 def size_of(model: PreTrainedModel) -> ModelSize | None:
-    """Return the model's sizes; None for a class that its configuration alone does not make."""
+    """Return the model's sizes; None for a class that its configuration alone does not make.
+
+    They are counted once, unless the configuration changes: that takes a tenth of a second.
+    """
+    config = model.config.to_dict()
+    if model not in _sizes or _sizes[model][0] != config:
+        _sizes[model] = config, _count_sizes(model)
+    return _sizes[model][1]
+
+
+def _count_sizes(model: PreTrainedModel) -> ModelSize | None:
     try:
         return model_size(model.config)
     except (AttentropyError, *MODEL_ERRORS):
@@ -170,8 +185,12 @@ def chunk_tokens(
 
 
 def bytes_of_pass(model: Any, tokens: int, states: int) -> int:
-    """Return the bytes that live while a chunk runs, besides weights and cache."""
-    size = model_size(model.config)
+    """Return the bytes that live while a chunk of a model of known sizes runs.
+
+    Weights and cache come besides.
+    """
+    size = size_of(model)
+    assert size is not None
     return transient_bytes(size, tokens, model.dtype.itemsize) + tokens * states
 
 
