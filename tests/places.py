@@ -6,7 +6,7 @@ import os
 import signal
 import stat
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,15 @@ def killed_at(step: int | None, work: Callable[[], object]) -> tuple[int, list[s
         return code, pipe.read().split()
 
 
-def count_steps(step: int | None, tell: Callable[[str], object] = lambda name: None) -> None:
-    """From here on, kill this process before its step number `step`, and tell each step's name."""
+def count_steps(
+    step: int | None,
+    tell: Callable[[str], object] = lambda name: None,
+    names: Sequence[str] = STEPS,
+) -> None:
+    """From here on, kill this process before its step number `step`, and tell each step's name.
+
+    Steps with other names than `names` do not count.
+    """
     count = -1
     process = os.getpid()
 
@@ -98,5 +105,5 @@ def count_steps(step: int | None, tell: Callable[[str], object] = lambda name: N
 
         return counting
 
-    for name in STEPS:
+    for name in names:
         setattr(os, name, watched(name))

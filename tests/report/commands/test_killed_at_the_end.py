@@ -8,10 +8,12 @@ import torch
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.cli import main
 from interrupted import assert_equal, context
-from places import count_steps
+from places import STEPS, count_steps
 
 RUN = ["extract", "-p", "Paris is a city. " * 3, "--device", "cpu", "--max-new-tokens", "2",
        "--chunk", "9"]  # fmt: skip
+# Those whose number is the same in every run: zarr's threads race to make folders.
+COUNTED = tuple(name for name in STEPS if name != "mkdir")
 
 
 def _instants(steps):
@@ -27,7 +29,7 @@ def _child(words, log, step):
         with open(log, "a") as file:
             file.write(f"{name}\n")
 
-    count_steps(step, tell)
+    count_steps(step, tell, COUNTED)
     raise SystemExit(main(words))
 
 
