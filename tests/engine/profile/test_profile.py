@@ -7,6 +7,7 @@ import tempfile
 import numpy as np
 import pytest
 import torch
+import zarr
 
 from attentropy.engine.attention.recorded import RecordedSequence
 from attentropy.engine.attention.recorder import Recorder
@@ -59,7 +60,8 @@ def test_every_pass_hands_its_values_on_as_they_are_made(monkeypatch):
 
     def ends(self):
         flush(self)
-        entries.append({str(name): self._arrays[name][:] for name in ("entropy", "visible")})
+        stored = zarr.open_group(self._folder, mode="r")
+        entries.append({name: stored[name][:] for name in ("entropy", "visible")})
 
     monkeypatch.setattr(Recorder, "on_attention", listens)
     monkeypatch.setattr(FolderSink, "flush", ends)
