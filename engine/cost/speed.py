@@ -37,9 +37,9 @@ CALLS = 1e-3  # seconds of a layer's calls in a pass that computes next to nothi
 class Rates:
     """What the machine does per second.
 
-    product and lens: FLOP. copied: bytes, read and written. scores: of attention; swept: scores of
-    a further sweep; by_distance: of the sweep that sums them by distance. unpacked: weights of a
-    GGUF file.
+    product and lens: FLOP, the lens's those of `LensSize.products`. copied: bytes, read and
+    written. scores: of attention; swept: scores of a further sweep; by_distance: of the sweep that
+    sums them by distance. unpacked: weights of a GGUF file.
     """
 
     product: float
@@ -97,10 +97,13 @@ def measure_rates(size: ModelSize, run: RunSize, device: torch.device, dtype: to
     by_distance = math.inf
     if run.recording.context:
         by_distance = pairs / timed(lambda: attention_by_distance(q, k, lse))
+    layers = min(size.layers, rows) if device.type == "cpu" else 1  # of one call
+    final = x[: rows // layers]
+    x = final.repeat(layers, 1)
     columns = min(size.vocabulary, _COLUMNS)
-    head, targets = random(columns, size.width), torch.zeros(rows, device=device, dtype=torch.int64)
-    reading = timed(lambda: vocabulary(x, head, top_k=5, targets=targets, final=x))
-    read = 2 * 2 * rows * size.width * columns / reading
+    head, targets = random(columns, size.width), torch.zeros_like(x[:, 0], dtype=torch.int64)
+    reading = timed(lambda: vocabulary(x, head, top_k=5, targets=targets, final=final))
+    read = 2 * len(x) * size.width * columns / reading
     return Rates(product, copied, scores, read, swept, _unpacking_rate(size), by_distance)
 
 
@@ -134,8 +137,8 @@ def duration(size: ModelSize, run: RunSize, rates: Rates) -> StageSeconds:
     if run.recording.thumbnails is not None:  # from the same sweep where there is one
         sweeps = max(1, sweeps)
     lens_size = size.lens(run.itemsize, run.sites)
-    lens_flops = lens_size.cost(run.positions, n).flops
-    lens_flops += lens_size.cost(run.answer_positions, n).flops
+    products = lens_size.products(run.positions, rehearsed=run.answer > 0)
+    products += lens_size.products(run.answer_positions)
     load = _START + 2 * size.parameters * (size.stored + run.itemsize) / rates.copied
     load += size.parameters / rates.unpacked
     check = _PASSES * short_pass
@@ -150,7 +153,7 @@ def duration(size: ModelSize, run: RunSize, rates: Rates) -> StageSeconds:
     grown_scores = run.answer * size.heads * (visible + run.answer / 2) * layers
     answer += grown_scores / rates.scores
     answer += grown_scores / rates.swept if run.recording.received else 0.0
-    lens = lens_flops / rates.lens if run.positions else 0.0
+    lens = products / rates.lens if run.positions else 0.0
     tokens = n * head / rates.lens if run.recording.token_logprob else 0.0
     reference = _reference(size, run, rates)
     return {
@@ -183,5 +186,4 @@ def _reference(size: ModelSize, run: RunSize, rates: Rates) -> float:
     seconds += scores / rates.scores
     if run.recording.without_sinks:
         seconds += scores / rates.swept + scores / rates.scores
-    lens = size.lens(run.itemsize, run.sites).cost(own.positions, own.tokens)
-    return seconds + lens.flops / rates.lens
+    return seconds + size.lens(run.itemsize, run.sites).products(own.positions) / rates.lens

@@ -71,6 +71,17 @@ class LensSize:
             kept_bytes=float(cells * self.width * self.itemsize),
         )
 
+    def products(self, positions: int, *, rehearsed: bool = False) -> float:
+        """Return the floating-point operations of the products of states and vocabulary.
+
+        One per cell at `positions` and one for the target, and with `rehearsed` one more per cell
+        where the answer is looked for. The last layer's own for the divergence do not count: on a
+        CPU all layers share them.
+        """
+        cells = positions + min(positions, REHEARSED_POSITIONS) if rehearsed else positions
+        cells *= self.layers * self.sites
+        return 2.0 * self.width * self.vocabulary * (cells + positions)
+
     def budget(self, tokens: int) -> int:
         """Return how many positions the lens reads by default.
 

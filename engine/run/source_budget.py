@@ -6,7 +6,7 @@ the model, the prompt and the answer, and never on how busy this machine is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -33,16 +33,17 @@ class Allowance:
     seconds: float
 
 
-def allowance(plan: RunPlan, options: CostOptions, steps: int) -> Allowance | None:
-    """Return what the tests of an answer of `steps` tokens may take; None if it is not known.
+def allowance(plan: RunPlan, options: CostOptions, answer: int, steps: int) -> Allowance | None:
+    """Return what the tests of a text of `steps` tokens may take; None if it is not known.
 
-    options: those of the run.
+    options: those of the run, which wrote an answer of `answer` tokens.
     """
     model, device = plan.loaded.model, plan.ids.device
     size, nominal = size_of(model), nominal_speed(model, plan.tokens, steps, device)
     if size is None or nominal is None:
         return None
     run = run_size(size, plan.tokens, options, device, model.dtype)
+    run = replace(run, answer=answer, answer_positions=min(answer, run.answer_positions))
     seconds = _COMMAND + duration(size, run, _rates(device))["all"]
     return Allowance(nominal, SHARE * seconds)
 

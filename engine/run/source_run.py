@@ -126,7 +126,7 @@ def test_run(
         return None, run.notes
     request = run.request
     ids = run.target or answer
-    allowed = None if request.is_asked else allowance(plan, run.options, len(ids))
+    allowed = None if request.is_asked else allowance(plan, run.options, len(answer), len(ids))
     options = SourceOptions(
         level=str(request.level), how=request.how, target=request.target or "",
         versus=request.versus or "",

@@ -21,7 +21,10 @@ os.environ.setdefault("TRITON_INTERPRET", "1")
 
 import numpy as np
 import torch
-from odd_cases import INF, NAN, WAYS, check, check_sweep, check_vocabulary, has_weights
+from odd_attention import WAYS, check, has_weights
+from odd_cases import INF, NAN
+from odd_sweeps import check_sweep
+from odd_vocabulary import check_vocabulary
 
 VALUES = (NAN, NAN, INF, -INF, -0.0, 1e-39, 1e5, -1e5)
 SCALES = (None, None, None, 0.0, -1.0, 1e-30, 30.0)

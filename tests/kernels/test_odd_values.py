@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from odd_cases import ODD_VALUES, ODD_WEIGHTS, WAYS, check, check_sweep
+from odd_attention import WAYS, check
+from odd_cases import ODD_VALUES, ODD_WEIGHTS
+from odd_sweeps import check_sweep
 
 from attentropy import attention
 

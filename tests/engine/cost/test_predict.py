@@ -14,6 +14,7 @@ from attentropy.engine.cost.predict import CostOptions, describe, run_size
 from attentropy.engine.cost.reference import ReferenceSize
 from attentropy.engine.cost.size import RecordingSize, RunSize, model_size
 from attentropy.engine.errors import UsageError
+from attentropy.engine.lens.lens import Lens
 from attentropy.engine.model import source as origin
 from attentropy.engine.model.config import read_config
 from attentropy.engine.run import placebo
@@ -214,6 +215,29 @@ def test_the_reference_is_predicted_as_the_run_reads_it(monkeypatch, chunk):
     assert predicted.questions == trace.attrs["placebo"]["questions"] == sum(passes)
     assert predicted.tokens == pytest.approx(trace["reference_tokens"].sum(), rel=0.5)
     assert predicted.passes == pytest.approx(len(passes), abs=3 if chunk else 0)
+
+
+def test_the_lens_computes_the_products_that_are_predicted(monkeypatch):
+    rows, read = [], Lens.head_statistics
+
+    def count(self, hidden, *arguments, **options):
+        rows.append(len(hidden))
+        return read(self, hidden, *arguments, **options)
+
+    monkeypatch.setattr(Lens, "head_statistics", count)
+    options = {"max_new_tokens": 2, "reference": False}
+    trace = extract(prompt="What is the capital of Australia?", test_sources="none", **options)
+    assert len(trace["generated_ids"]) == 2
+    size, run = model_size(read_config(demo.path(), "demo")), _run_of(options, trace.prompt_tokens)
+    rates = pace.Rates(
+        product=1e10, copied=1e9, scores=1e8, lens=2.0 * size.width * size.vocabulary
+    )
+    seconds = pace.duration(size, run, rates)
+    # The answer's own log-probabilities come as one batch, which is part of its generation.
+    others = len(trace["generated_ids"])
+    assert sum(rows) == pytest.approx(
+        seconds["read_the_lens"] + seconds["token_logprobs"], abs=others
+    )
 
 
 def test_a_run_without_lens_or_reference_reads_no_questions():

@@ -4,6 +4,7 @@ import math
 from types import SimpleNamespace
 
 import lazy_emulation
+import odd_attention
 import odd_cases
 import pytest
 import torch
@@ -98,8 +99,8 @@ def test_odd_values_give_what_the_definitions_say(name):
     q, k, v, arguments = ODD[name]()
     got, _ = _emulate(q, k, v, WIDE, **arguments)
     got["out"] = got["out"].to(v.dtype)
-    stats = (*odd_cases.STATS, "sink_prob") if "sinks" in arguments else odd_cases.STATS
-    odd_cases.check_results(SimpleNamespace(**got), "triton", stats, q, k, v, arguments)
+    stats = (*odd_attention.STATS, "sink_prob") if "sinks" in arguments else odd_attention.STATS
+    odd_attention.check_results(SimpleNamespace(**got), "triton", stats, q, k, v, arguments)
 
 
 @pytest.mark.costly
@@ -122,8 +123,8 @@ def test_random_calls_give_what_the_definitions_say(seed):
     arguments["query_offset"] = int(case.random.integers(0, keys + 3))
     got, _ = _emulate(q, k, v, case.choose(WIDE, NARROW), **arguments)
     got["out"] = got["out"].to(v.dtype)
-    stats = (*odd_cases.STATS, "sink_prob") if "sinks" in arguments else odd_cases.STATS
-    odd_cases.check_results(SimpleNamespace(**got), "triton", stats, q, k, v, arguments)
+    stats = (*odd_attention.STATS, "sink_prob") if "sinks" in arguments else odd_attention.STATS
+    odd_attention.check_results(SimpleNamespace(**got), "triton", stats, q, k, v, arguments)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import odd_attention
 import odd_cases
 import pytest
 import torch
@@ -113,7 +114,9 @@ def test_the_kernel_passes_odd_values_on(cuda, dim, name, launched):
     got = attention(q.to(cuda), k.to(cuda), v.to(cuda), stats=SETS["all"], **on_gpu)
     assert launched == ["forward"]
     results = {n: x.cpu() for n, x in vars(got).items() if x is not None}
-    odd_cases.check_results(SimpleNamespace(**results), "triton", SETS["all"], q, k, v, arguments)
+    odd_attention.check_results(
+        SimpleNamespace(**results), "triton", SETS["all"], q, k, v, arguments
+    )
 
 
 @pytest.mark.gpu

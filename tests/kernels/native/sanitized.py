@@ -2,7 +2,7 @@
 
 import sys
 
-import odd_cases
+import odd_attention
 import odd_fuzz
 import torch
 
@@ -14,7 +14,7 @@ count = 0
 for seed in range(int(sys.argv[1])):
     if seed % 5 != 4:
         q, k, v, arguments = odd_fuzz.Case(seed).attention()
-        odd_cases.check("native", q, k, v, arguments)
+        odd_attention.check("native", q, k, v, arguments)
         where = {name: value for name, value in arguments.items() if name != "sinks"}
         attention_map(q, k, attention(q, k, v).lse, tile=(3, 5), impl="native", **where)
         count += 1
@@ -23,7 +23,7 @@ for dtype in (torch.float32, torch.bfloat16, torch.float16):
     segments = torch.arange(1111).remainder(3).repeat(2, 1)
     v[:, :, 7] = torch.nan
     for mask in ({}, {"causal": False}, {"window": 40}, {"segments": segments}):
-        lse = attention(q, k, v, stats=odd_cases.STATS, impl="native", **mask).lse
+        lse = attention(q, k, v, stats=odd_attention.STATS, impl="native", **mask).lse
         for tile in (1, 64, (1000, 700)):
             attention_map(q, k, lse, tile=tile, heads="mean", impl="native", **mask)
         attention_received(q, k, lse, impl="native", **mask)
