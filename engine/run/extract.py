@@ -162,7 +162,7 @@ def extract(
             on, by hiding them from it: "auto" (words of a question, sentences of a document, named
             segments whole), "word", "sentence", "paragraph", "message", "segment", a dictionary
             such as `segments`, or "none". By default "auto" for prompts of up to 512 tokens, as
-            far as it adds no more than 30 % to the run. The result is `trace.sources`.
+            far as it adds no more than 40 % to the run. The result is `trace.sources`.
         target: A text to test in place of the model's answer.
         versus: Another answer: effects on ln p(answer) - ln p(versus) are tested, too.
         how: "hide" a passage from the answer, or also "remove" it and read the rest again.

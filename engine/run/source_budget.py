@@ -19,7 +19,7 @@ from attentropy.engine.run.plan import RunPlan
 from attentropy.engine.run.prefill import size_of
 from attentropy.engine.sources.cost import Speed
 
-SHARE = 0.3  # of the run, from the start of the command to its page
+SHARE = 0.4  # of the run, from the start of the command to its page
 _COMMAND = 7.0  # seconds: importing the libraries, reading the trace, writing the page
 _CPU = Rates(product=8e10, copied=1e10, scores=3e7, lens=5.5e10, swept=1e8)
 _GPU = Rates(product=1e14, copied=2e12, scores=1e11, lens=5e13, swept=1e11)

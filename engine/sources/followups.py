@@ -102,13 +102,17 @@ def find_bands(search: Search, layers: Sequence[int]) -> None:
 
 
 def hide_by_layer(search: Search, layers: Sequence[int]) -> None:
-    """Hide the sources whose band was looked for from each of the other layers on, too."""
+    """Hide the sources whose band was looked for from each of the other layers on, too.
+
+    Each layer halves a gap between those before, so that a short budget leaves small gaps.
+    """
     wanted = [
         (one, entry)
         for one in search.frontier
         if one.from_layer is not None
         for entry in np.flatnonzero(~np.isfinite(one.from_layer).all(1)).tolist()
     ]
+    wanted.sort(key=lambda test: test[1] & -test[1], reverse=True)  # entries 16, 8, 24, 4, 12, …
     _hide_from(search, wanted, layers)
 
 

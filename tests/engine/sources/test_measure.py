@@ -234,22 +234,6 @@ def test_a_total_effect_that_five_random_tokens_have_too_is_none():
     assert "through other tokens" not in labels(result, "Canberra").values()
 
 
-def test_a_source_is_hidden_from_each_layer_on():
-    own, at = capital()
-
-    def by_layer(step, hidden, first):
-        return -4.0 * (at["capital"] in hidden) * (first <= 2)
-
-    result = run(own, HandSet(own, lambda step, hidden: 0.0, by_layer=by_layer))
-    values = result.dataset["effect_from_layer"].values[..., 0]
-    tested = np.isfinite(values).all(1)
-    texts = [own.text(a, b) for a, b in zip(
-        result.dataset["span_start"].values, result.dataset["span_stop"].values, strict=True
-    )]  # fmt: skip
-    assert [text for text, own_test in zip(texts, tested, strict=True) if own_test] == [" capital"]
-    assert values[tested][0].tolist() == [-4.0, -4.0, -4.0, 0.0]
-
-
 def test_what_the_budget_leaves_out_is_not_tested_and_never_zero():
     own, at = capital()
     reader = HandSet(own, lambda step, hidden: -3.0 * (at["capital"] in hidden),
