@@ -137,6 +137,7 @@ def _context(weights: np.ndarray) -> dict[str, Any]:
         ),
         "cache_heads": (("layer",), np.full(LAYERS, HEADS, np.int32)),
         "cache_bytes": (("layer",), np.full(LAYERS, 256, np.int32)),
+        "cache_entry": (("layer",), np.arange(LAYERS, dtype=np.int32)),
     }  # fmt: skip
 
 

@@ -22,12 +22,18 @@ NEAR, FAR = at_bins({0: 0.5, 1: 0.5}), at_bins({0: 0.1, 3: 0.2, 7: 0.7})
 
 
 def with_context(
-    mass: object, *, visible: Sequence[int] = (), heads: int = 2, size: int = 64
+    mass: object,
+    *,
+    visible: Sequence[int] = (),
+    heads: int = 2,
+    size: int = 64,
+    entries: Sequence[int] = (),
 ) -> Trace:
     """Return a trace of `TOKENS` tokens with these shares [layer, head, bin].
 
     visible: the most keys that a query of each layer sees, by default all. heads, size: those of
-    keys and values, and the bytes that a token takes in one.
+    keys and values, and the bytes that a token takes in one. entries: the first layer that reads
+    the same keys, by default each its own.
     """
     shares = np.asarray(mass, np.float32)
     layers, count, columns = shares.shape
@@ -54,6 +60,7 @@ def with_context(
         context_reach=(("layer", "context_bin"), np.stack(reach, 1).astype(np.float32)),
         cache_heads=(("layer",), np.full(layers, heads, np.int32)),
         cache_bytes=(("layer",), np.full(layers, size, np.int32)),
+        cache_entry=(("layer",), np.array(entries or range(layers), np.int32)),
     )
     coordinates = {
         "context_bin": ("context_bin", bin_starts(TOKENS).astype(np.int32)),

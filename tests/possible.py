@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from attentropy.engine.trace.schema import ANSWER_SCORES, REQUESTED_WINDOWS
-from complete import CHAT, TOKENS
+from complete import CHAT, LAYERS, TOKENS
 
 N, PROMPT, VOCABULARY, INTEGER = len(TOKENS), len(CHAT), 2000, 2**31 - 1
 At = Mapping[str, int]  # the index along each dimension
@@ -58,6 +58,7 @@ ENDS: dict[str, Callable[[At], Ends]] = {
     "context_uniform": _SHARE,
     "cache_heads": _always(-1, INTEGER),
     "cache_bytes": _always(-1, INTEGER),
+    "cache_entry": _always(-1, LAYERS - 1),
     "map": _SHARE,
     "thumbnail": _always(0, 255),
     "window": _SHARE,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from attentropy.engine.attention.sequence_call import SequenceCall
 from attentropy.engine.trace.context import FIRST_KEYS, bin_starts
@@ -31,7 +32,9 @@ class ContextSums:
         self._reaching = np.zeros((entries, columns), np.int64)
         self._uniform = np.zeros((entries, columns))
         self._queries = np.zeros(entries, np.int64)
-        self._cache = np.full((entries, 2), -1, np.int64)  # heads, and bytes of a token in one
+        # Heads, bytes of a token in one, and the first entry that reads the same keys.
+        self._cache = np.full((entries, 3), -1, np.int64)
+        self._last_keys: dict[int, Tensor] = {}  # of the last token of each entry's last pass
 
     def add(self, entry: int, here: SequenceCall) -> None:
         """Take in the queries of a pass over the prompt, padding left out; see `of_tokens`."""
@@ -54,7 +57,15 @@ class ContextSums:
         self._queries[entry] += len(query)
         _, kv_heads, _, size = here.key.shape
         values = size if here.value_size is None else here.value_size
-        self._cache[entry] = kv_heads, (size + values) * here.key.element_size()
+        token_bytes = (size + values) * here.key.element_size()
+        self._cache[entry] = kv_heads, token_bytes, self._first_reader(entry, here.key)
+
+    def _first_reader(self, entry: int, key: Tensor) -> int:
+        """Return the first entry that reads the same keys in this pass: some layers share them."""
+        last = key[0, :, -1].detach().cpu()
+        self._last_keys[entry] = last
+        same = (i for i, other in self._last_keys.items() if torch.equal(other, last))
+        return min(same, default=entry)  # NaN equals nothing
 
     def results(self) -> Results:
         """Return the variables of the trace, means over the queries that see a key.
@@ -72,6 +83,7 @@ class ContextSums:
             "context_uniform": (("layer", "context_bin"), uniform.astype(np.float32)),
             "cache_heads": (("layer",), self._cache[:, 0].astype(np.int32)),
             "cache_bytes": (("layer",), self._cache[:, 1].astype(np.int32)),
+            "cache_entry": (("layer",), self._cache[:, 2].astype(np.int32)),
         }
 
     def coordinates(self) -> dict[str, np.ndarray]:

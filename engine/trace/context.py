@@ -58,6 +58,7 @@ class ContextUse:
         limits: The most keys that a query of the layer sees, [layer].
         cache_heads: Heads of keys and values, [layer]; −1: not measured.
         cache_bytes: Bytes of the key and the value of one token in one of these, [layer].
+        cache_entry: Index of the first layer that reads the same keys and values, [layer].
         is_causal: Whether queries see no later keys (those of an image aside). Otherwise a window
             reaches so far to either side, and there is no cache.
     """
@@ -71,6 +72,7 @@ class ContextUse:
     limits: Array
     cache_heads: Array
     cache_bytes: Array
+    cache_entry: Array
     is_causal: bool = True
 
     @cached_property
@@ -125,9 +127,19 @@ class ContextUse:
         return self.windows(share) > self.half
 
     def caches(self, share: float) -> list[CacheBytes]:
-        """Return the bytes of each layer's cache; zeros where nothing is known of it."""
-        windows = self.windows(share)
-        return [self._cache_of(i, windows[i][self.is_measured[i]]) for i in range(len(self.layers))]
+        """Return the bytes of each layer's cache.
+
+        Zeros where nothing is known of it, and where a layer reads that of an earlier one, which
+        then has the largest window of both.
+        """
+        windows, entries = self.windows(share), self.cache_entry.tolist()
+        own = [
+            self._windows_of_cache(i, windows[i][self.is_measured[i]]) for i in range(len(entries))
+        ]
+        for i, entry in enumerate(entries):
+            if 0 <= entry < i and len(own[i]) == len(own[entry]):
+                own[entry], own[i] = np.maximum(own[entry], own[i]), own[i][:0]
+        return [self._cache_of(i, needed) for i, needed in enumerate(own)]
 
     def cache(self, share: float) -> CacheBytes | None:
         """Return the bytes of a cache, whole and with windows; None where nothing is known of it.
@@ -138,15 +150,19 @@ class ContextUse:
         full = sum(one.full for one in layers)
         return CacheBytes(full, sum(one.windowed for one in layers)) if full else None
 
-    def _cache_of(self, layer: int, windows: Array) -> CacheBytes:
-        """Return the bytes of a layer's cache for the windows of its query heads."""
-        heads, size = int(self.cache_heads[layer]), int(self.cache_bytes[layer])
-        if heads < 1 or size < 1 or not windows.size or not self.is_causal:
-            return CacheBytes(0, 0)
+    def _windows_of_cache(self, layer: int, windows: Array) -> Array:
+        """Return the largest window of the query heads that share a head of keys, [key head]."""
+        heads = int(self.cache_heads[layer])
+        if not 0 < heads <= windows.size or not self.is_causal:
+            return np.zeros(0, np.int64)
         groups = np.array_split(windows, heads)  # of query heads, one after the other
-        limit = int(self.limits[layer])
-        keys = sum(min(int(group.max(initial=0)) + FIRST_KEYS, limit) for group in groups)
-        return CacheBytes(heads * limit * size, keys * size)
+        return np.array([group.max(initial=0) for group in groups])
+
+    def _cache_of(self, layer: int, windows: Array) -> CacheBytes:
+        """Return the bytes of a layer's cache whose heads have these windows."""
+        size, limit = max(0, int(self.cache_bytes[layer])), int(self.limits[layer])
+        keys = int(np.minimum(windows + FIRST_KEYS, limit).sum())
+        return CacheBytes(len(windows) * limit * size, keys * size)
 
 
 def _bin_of(mass: Array, share: float) -> Array:
@@ -184,7 +200,7 @@ def context_use(trace: ContextTrace) -> ContextUse | None:
     """Return how much of the context the heads of a trace use; see `Trace.context_use`."""
     needed = (
         "context_mass", "context_uniform", "context_reach", "context_bin", "cache_heads",
-        "cache_bytes",
+        "cache_bytes", "cache_entry",
     )  # fmt: skip
     if any(name not in trace for name in needed):
         return None
@@ -200,5 +216,5 @@ def context_use(trace: ContextTrace) -> ContextUse | None:
     return ContextUse(
         tokens, trace["layer"], trace["context_bin"].astype(np.int64), mass,
         trace["context_uniform"], trace["context_reach"], limits, trace["cache_heads"],
-        trace["cache_bytes"], is_causal,
+        trace["cache_bytes"], trace["cache_entry"], is_causal,
     )  # fmt: skip

@@ -27,6 +27,7 @@ ENDS: Mapping[str, str] = {
     "n": "tokens of the prompt",
     "ln V": "ln of the number of entries of the vocabulary",
     "V - 1": "the last rank",
+    "layers - 1": "the last entry along `layer`",
     "last id": "V − 1; in a redacted trace, where numbers stand for ids, 2³¹ − 1",
     "ln visible": "ln of the number of keys that the query sees",
     "1 / visible": "the weight of each key where all weights are equal",
@@ -102,6 +103,7 @@ _ATTENTION = {
     "context_uniform": Range(0, 1, Total("context_bin")),
     "cache_heads": Range(-1, _LARGEST),
     "cache_bytes": Range(-1, _LARGEST),
+    "cache_entry": Range(-1, "layers - 1"),
 }
 _MAPS = {
     "map": Range(0, 1, Total("map_key")),

@@ -50,6 +50,7 @@ VARIABLES: Schema = {
     "context_uniform": (("layer", "context_bin"), "f"),
     "cache_heads": (("layer",), "i"),
     "cache_bytes": (("layer",), "i"),
+    "cache_entry": (("layer",), "i"),
     "head_entropy": (_SCORE, "f"),
     "head_sink": (_SCORE, "f"),
     "head_local": (_SCORE, "f"),

@@ -83,6 +83,14 @@ def _pairs(head: HeadWindow) -> Iterator[Cell]:
         yield "none" if beyond == 0 else percent(beyond)
 
 
+def _key_heads(use: ContextUse, rows: Sequence[str], layer: int) -> str | None:
+    """Return how many heads of keys a layer has, or which layer's it reads; None: not known."""
+    count, entry = int(use.cache_heads[layer]), int(use.cache_entry[layer])
+    if entry != layer and entry >= 0:
+        return f"those of layer {rows[entry]}"
+    return f"{count:,}" if count > 0 else None
+
+
 def _of_layers(use: ContextUse, rows: Sequence[str]) -> ChartTable:
     names = ("keys that a query sees", f"heads over {use.half:,}", "key/value heads")
     columns = [
@@ -95,11 +103,10 @@ def _of_layers(use: ContextUse, rows: Sequence[str]) -> ChartTable:
     caches = [use.caches(share) for share in SHARES]
     cells: list[list[Cell]] = []
     for i in np.flatnonzero(use.is_measured.any(1)).tolist():
-        kv = int(use.cache_heads[i])
         heads = f"{int(far[i].sum())} of {int(use.is_measured[i].sum())}"
         sizes = (caches[0][i].full, *(cache[i].windowed for cache in caches))
         cells.append(
-            [rows[i], f"{int(use.limits[i]):,}", heads, f"{kv:,}" if kv > 0 else None,
+            [rows[i], f"{int(use.limits[i]):,}", heads, _key_heads(use, rows, i),
              *(format_bytes(size) if size else None for size in sizes)]
         )  # fmt: skip
     title = f"KV cache of each layer at {count(use.tokens, 'token')}"

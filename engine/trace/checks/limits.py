@@ -82,7 +82,9 @@ class Limits:
         is_redacted = self._attrs.get("redacted") is True
         return {
             "N": tokens, "N - 1": tokens - 1, "ln N": math.log(tokens), "-ln N": -math.log(tokens),
-            "n": self._prompt, "V - 1": size - 1, "last id": _LARGEST if is_redacted else size - 1,
+            "n": self._prompt, "V - 1": size - 1,
+            "last id": _LARGEST if is_redacted else size - 1,
+            "layers - 1": self._sizes.get("layer", 1) - 1,
             "ln V": math.log(size), "-ln V": -math.log(size),
         }  # fmt: skip
 

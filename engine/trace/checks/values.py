@@ -56,9 +56,11 @@ _NEEDS = {
         "context_uniform",
         "cache_heads",
         "cache_bytes",
+        "cache_entry",
     ),
     "context_reach": ("context_mass",),
     "cache_bytes": ("cache_heads",),
+    "cache_entry": ("cache_heads",),
     "sink_keys": ("received", "visible"),
     # An unfinished run does not have `sink_keys` yet.
     **dict.fromkeys(WITHOUT_SINKS, ("entropy",)),

@@ -12,6 +12,7 @@ from attentropy.engine.trace.context import bin_starts
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.ops import attention
 from swept import LENGTH, random_ids, sweeps_of, swept
+from tiny import model
 
 
 def _bins(p):
@@ -60,8 +61,20 @@ def test_bins_are_the_mean_mass_of_eager_attention(family, chunk):
     assert data["context_bin"].values.tolist() == [-1, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256]
     heads, config = set(data["cache_heads"].values.tolist()), subject.config
     assert heads == {config.num_key_value_heads}
+    assert data["cache_entry"].values.tolist() == list(range(config.num_hidden_layers))
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     assert set(data["cache_bytes"].values.tolist()) == {2 * size * 4}
+
+
+@pytest.mark.parametrize("chunk", [None, 48])
+def test_layers_that_read_the_keys_of_an_earlier_one_name_it(chunk):
+    types = ["sliding_attention", "full_attention"] * 2
+    subject = model(
+        "gemma3n_text", num_hidden_layers=4, num_kv_shared_layers=2, layer_types=types,
+        sliding_window=70, laurel_rank=8, activation_sparsity_pattern=[0.0] * 4,
+        max_position_embeddings=512,
+    )  # fmt: skip
+    assert _swept(subject, chunk)["cache_entry"].values.tolist() == [0, 1, 0, 1]
 
 
 def test_a_run_that_stops_and_continues_has_the_same_sums():

@@ -44,6 +44,23 @@ def test_a_cache_keeps_the_largest_window_of_the_heads_that_share_it():
     assert use.cache(0.95) == CacheBytes(4 * row, keys * 64)
 
 
+def test_layers_that_share_keys_have_one_cache_with_their_largest_windows():
+    near, middle, far = at_bins({1: 1.0}), at_bins({4: 1.0}), at_bins({7: 1.0})
+    mass = [[near, middle, near, near], [near] * 4, [near, near, near, far]]
+    use = context_use(with_context(mass, entries=[0, 1, 0]))
+    row = TOKENS * 64
+    first = CacheBytes(2 * row, (8 + 4 + TOKENS) * 64)
+    second = CacheBytes(2 * row, 2 * (1 + 4) * 64)
+    assert use.caches(0.95) == [first, second, CacheBytes(0, 0)]
+    assert use.cache(0.95) == CacheBytes(4 * row, first.windowed + second.windowed)
+
+
+@pytest.mark.parametrize("entries", [[0, 7], [0, -1]])
+def test_an_entry_that_cannot_be_read_shares_nothing(entries):
+    use = context_use(with_context([[at_bins({1: 1.0})] * 2] * 2, entries=entries))
+    assert use.cache(0.95) == CacheBytes(4 * TOKENS * 64, 4 * 5 * 64)
+
+
 def test_a_layer_with_a_sliding_window_has_it_as_its_limit():
     far = at_bins({5: 1.0})
     use = context_use(with_context([[far, far], [far, far]], visible=[10, TOKENS]))

@@ -74,6 +74,13 @@ def test_the_roster_has_the_largest_window_first():
     assert [row[:4] for row in layers] == [["0", "41", "1 of 4", "2"], ["1", "41", "0 of 4", "2"]]
 
 
+def test_a_layer_that_reads_the_keys_of_another_has_no_cache_of_its_own():
+    use = with_context([[NEAR, NEAR], [NEAR, FAR]], entries=[0, 0]).context_use()
+    first, second = context_tables(use, ["0", "1"])["contextlayers"].rows
+    assert first[3:] == ["2", "5.2 kB", "2.9 kB", "2.9 kB"]  # 5 + 41 keys of 64 bytes
+    assert second[3:] == ["those of layer 0", None, None, None]
+
+
 def test_the_table_and_the_lines_are_bounded():
     heads = [[NEAR] * 200, [FAR] * 200]
     use = with_context(heads).context_use()
