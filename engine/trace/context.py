@@ -200,7 +200,7 @@ def context_use(trace: ContextTrace) -> ContextUse | None:
     """Return how much of the context the heads of a trace use; see `Trace.context_use`."""
     needed = (
         "context_mass", "context_uniform", "context_reach", "context_bin", "cache_heads",
-        "cache_bytes", "cache_entry",
+        "cache_bytes",
     )  # fmt: skip
     if any(name not in trace for name in needed):
         return None
@@ -213,8 +213,10 @@ def context_use(trace: ContextTrace) -> ContextUse | None:
         visible = trace["visible"][:, :tokens]
         limits = np.maximum(1, visible.max(1)).astype(np.int64)
         is_causal = bool((visible[:, 0] <= 1).all())
+    # Earlier traces do not say which layers share keys.
+    entries = trace["cache_entry"] if "cache_entry" in trace else np.arange(len(mass))
     return ContextUse(
         tokens, trace["layer"], trace["context_bin"].astype(np.int64), mass,
         trace["context_uniform"], trace["context_reach"], limits, trace["cache_heads"],
-        trace["cache_bytes"], trace["cache_entry"], is_causal,
+        trace["cache_bytes"], entries, is_causal,
     )  # fmt: skip

@@ -56,7 +56,6 @@ _NEEDS = {
         "context_uniform",
         "cache_heads",
         "cache_bytes",
-        "cache_entry",
     ),
     "context_reach": ("context_mass",),
     "cache_bytes": ("cache_heads",),

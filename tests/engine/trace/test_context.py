@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from attentropy.engine.trace.context import CacheBytes, bin_starts, context_use
+from attentropy.engine.trace.dataset import Trace
 from contexts import TOKENS, at_bins, with_context
 from traces import synthetic
 
@@ -53,6 +54,12 @@ def test_layers_that_share_keys_have_one_cache_with_their_largest_windows():
     second = CacheBytes(2 * row, 2 * (1 + 4) * 64)
     assert use.caches(0.95) == [first, second, CacheBytes(0, 0)]
     assert use.cache(0.95) == CacheBytes(4 * row, first.windowed + second.windowed)
+
+
+def test_without_entries_each_layer_has_a_cache_of_its_own():
+    trace = with_context([[at_bins({1: 1.0})] * 2] * 2, entries=[0, 0])
+    earlier = Trace(trace.dataset.drop_vars("cache_entry"))
+    assert context_use(earlier).cache(0.95).full == 2 * context_use(trace).cache(0.95).full
 
 
 @pytest.mark.parametrize("entries", [[0, 7], [0, -1]])
