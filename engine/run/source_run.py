@@ -15,7 +15,6 @@ import xarray as xr
 
 from attentropy.engine.attention.probe import MODEL_ERRORS
 from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.engine.prompt.tokens import vocabulary_text
 from attentropy.engine.run.options import Options, Progress
 from attentropy.engine.run.plan import RunPlan
 from attentropy.engine.run.source_budget import SHARE, allowance
@@ -149,7 +148,8 @@ def test_run(
     if allowed is not None and dataset.attrs["notes"]:
         advice = 'some tests were left out; use `test_sources="auto"` to make all of them'
         dataset.attrs["notes"] = [*dataset.attrs["notes"], advice]
-    return _with_steps(dataset, plan, ids, is_answer=not run.target), []
+    texts = sources.tokens[sources.prompt_tokens :]
+    return _with_steps(dataset, ids, texts, None if run.target else plan.tokens), []
 
 
 def _reason(error: BaseException) -> str:
@@ -159,13 +159,17 @@ def _reason(error: BaseException) -> str:
 
 
 def _with_steps(
-    dataset: xr.Dataset, plan: RunPlan, ids: Sequence[int], *, is_answer: bool
+    dataset: xr.Dataset, ids: Sequence[int], texts: Sequence[str], first: int | None
 ) -> xr.Dataset:
-    """Return the sources with the tokens that were tested, and where these are in the trace."""
+    """Return the sources with the tokens that were tested, and where these are in the trace.
+
+    texts: of the tokens in their place, where the first token of a letter has all of it. first: the
+    position of the first token, None for a text that the trace does not have.
+    """
     own = list(ids[: dataset.sizes["step"]])
-    places = np.arange(len(own)) + plan.tokens if is_answer else np.full(len(own), -1)
+    places = np.full(len(own), -1) if first is None else np.arange(len(own)) + first
     return dataset.assign(
         step_ids=("step", np.array(own, np.int32)),
-        step_text=("step", text_array(vocabulary_text(plan.loaded.tokenizer, own))),
+        step_text=("step", text_array(texts)),
         step_position=("step", places.astype(np.int32)),
     )

@@ -26,6 +26,13 @@ def test_a_run_on_a_disk_has_the_sources_of_a_run_in_memory(tmp_path):
         assert of_a["passes"] == of_b["passes"]
 
 
+def test_a_letter_of_several_tokens_is_in_the_first_of_them():
+    sources = extract(**OPTIONS, test_sources="word", target="日é").sources
+    texts = [str(text) for text in sources["step_text"].values]
+    assert len(texts) > 2
+    assert "".join(texts).strip() == "日é"
+
+
 def test_what_is_tested_by_default_is_the_same_each_time():
     first, second = (_numbers(extract(prompt=OPTIONS["prompt"])) for _ in range(2))
     xr.testing.assert_allclose(first[0], second[0], atol=1e-5)
