@@ -12,3 +12,9 @@ def isolated(text: str) -> str:
     """
     is_mixed = any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in text)
     return f"\u2068{text}\u2069" if is_mixed else text
+
+
+def without_isolates(text: str) -> str:
+    """Return a text without the isolates that `isolated` put around it."""
+    inner = text[1:-1]
+    return inner if text == isolated(inner) else text

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from attentropy.engine.trace.bidi import without_isolates
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.text import shorten
 
@@ -83,8 +84,11 @@ def head_labels(trace: Trace, heads: Iterable[tuple[int, int]]) -> list[str]:
 
 
 def quoted(text: str, columns: int = 24) -> str:
-    """Return a token or an answer in quotation marks, cut to `columns`."""
-    return f"“{shorten(text, columns)}”"
+    """Return a token, a word or an answer in quotation marks, cut to `columns`.
+
+    One that is isolated already (see `isolated`) is isolated once.
+    """
+    return f"“{shorten(without_isolates(text), columns)}”"
 
 
 def extremes(

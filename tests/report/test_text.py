@@ -2,9 +2,11 @@
 
 import pytest
 
+from attentropy.report.findings.finding import quoted
 from attentropy.report.text import (
     cut,
     for_prompt,
+    for_sentence,
     for_terminal,
     label,
     mark_whitespace,
@@ -52,6 +54,17 @@ def test_a_text_cut_in_its_middle_tells_its_beginning_and_its_end():
 
 def test_right_to_left_text_is_isolated():
     assert shorten("שלום", 9) == "\u2068שלום\u2069"
+
+
+@pytest.mark.parametrize("text", ["", "a", "שלום", "Nile النيل"])
+def test_a_word_that_is_isolated_is_quoted_as_it_was(text):
+    word = for_sentence(text)
+    assert quoted(word) == quoted(text)
+    assert quoted(word).count("⁨") == (text != "" and text != "a")
+
+
+def test_what_a_stranger_isolates_is_shown():
+    assert quoted("⁨a⁩") == "“⟨2068⟩a⟨2069⟩”"
 
 
 def test_a_terminal_gets_no_control_character():
