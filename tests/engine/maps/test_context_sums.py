@@ -72,7 +72,7 @@ def test_layers_that_read_the_keys_of_an_earlier_one_name_it(chunk):
     subject = model(
         "gemma3n_text", num_hidden_layers=4, num_kv_shared_layers=2, layer_types=types,
         sliding_window=70, laurel_rank=8, activation_sparsity_pattern=[0.0] * 4,
-        max_position_embeddings=512,
+        max_position_embeddings=512, vocab_size_per_layer_input=300,
     )  # fmt: skip
     assert _swept(subject, chunk)["cache_entry"].values.tolist() == [0, 1, 0, 1]
 
