@@ -62,11 +62,9 @@ class LensSize:
         """Return the cost of the lens at `positions` of `tokens`, both counts."""
         product = 2.0 * self.width * self.vocabulary
         cells = self.layers * self.sites * positions
-        rehearsed = self.layers * self.sites * min(positions, REHEARSED_POSITIONS)
         return LensCost(
-            # Each cell's logits, the final layer's as well for the divergence, once more where the
-            # answer is looked for; and the final layer's alone for the target.
-            flops=product * (2 * cells + rehearsed + positions),
+            # And the final layer's logits for the divergence of each cell.
+            flops=self.products(positions, rehearsed=True) + product * cells,
             forward_flops=2.0 * self.parameters * tokens,
             kept_bytes=float(cells * self.width * self.itemsize),
         )
