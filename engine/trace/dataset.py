@@ -16,6 +16,7 @@ from attentropy.engine.errors import TraceError, UsageError
 from attentropy.engine.trace import store
 from attentropy.engine.trace.answered import is_generated, prompt_length
 from attentropy.engine.trace.bidi import isolated
+from attentropy.engine.trace.checks.current import read_current
 from attentropy.engine.trace.checks.sample import read_sample
 from attentropy.engine.trace.checks.sources import check_sources
 from attentropy.engine.trace.checks.values import check_values
@@ -123,8 +124,7 @@ class Trace(Drawn, Divided, Judged, Contextual, Verified):
             )
         if partial:
             raise TraceError(f"{path.name} is not an unfinished trace (a folder NAME.partial)")
-        datasets = store.read_datasets(path, TRACE, max_cells=max_cells)
-        return checked_trace(datasets[""], path.name, datasets.get(GROUP))
+        return read_current(path, lambda: _read(path, max_cells))
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the trace to a folder (`.zarr`) or one file (`.zarr.zip`).
@@ -281,6 +281,11 @@ def _vocabulary(trace: Trace) -> dict[int, str]:
         return {}
     pairs = zip(trace["vocabulary_ids"], trace["vocabulary_text"], strict=True)
     return {int(i): str(text) for i, text in pairs}
+
+
+def _read(path: Path, max_cells: int | None) -> Trace:
+    datasets = store.read_datasets(path, TRACE, max_cells=max_cells)
+    return checked_trace(datasets[""], path.name, datasets.get(GROUP))
 
 
 def checked_trace(dataset: xr.Dataset, name: str, sources: xr.Dataset | None = None) -> Trace:

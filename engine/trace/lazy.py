@@ -16,6 +16,7 @@ from xarray.core import indexing
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.failures import is_of_system
+from attentropy.engine.trace.checks.files import StoredFiles
 from attentropy.engine.trace.checks.limits import Limits
 from attentropy.engine.trace.checks.metadata import Contents
 from attentropy.engine.trace.checks.ranges import check_read
@@ -38,7 +39,7 @@ def open_datasets(contents: Contents, *, partial: bool = False) -> dict[str, xr.
 
     from attentropy.engine.trace.checks.chunks import CheckedStore
 
-    checked, trace = CheckedStore(contents), contents.files.name
+    checked = CheckedStore(contents)
     datasets = {}
     for part in contents.parts:
         attrs = dict(contents.metadata[part]["attributes"])
@@ -49,7 +50,7 @@ def open_datasets(contents: Contents, *, partial: bool = False) -> dict[str, xr.
             if group == part:
                 place = StorePath(checked, name)
                 array = zarr.Array.from_dict(place, dict(contents.metadata[name]))
-                variables[own] = _variable(array, trace, name, limits)
+                variables[own] = _variable(array, contents.files, name, limits)
         equal = _of_equal_lengths(variables) if partial else variables
         datasets[part] = xr.Dataset(equal, attrs=attrs)
     return datasets
@@ -67,11 +68,11 @@ def _of_equal_lengths(variables: dict[str, xr.Variable]) -> dict[str, xr.Variabl
     return variables
 
 
-def _variable(stored: Any, trace: str, name: str, limits: Limits) -> xr.Variable:
+def _variable(stored: Any, files: StoredFiles, name: str, limits: Limits) -> xr.Variable:
     """Return one array of a store as a variable that is read, and checked, when it is used."""
     array = cast("zarr.Array[Any]", stored)
     metadata: Any = array.metadata
-    lazy = indexing.LazilyIndexedArray(_StoredArray(array, trace, name, limits))
+    lazy = indexing.LazilyIndexedArray(_StoredArray(array, files, name, limits))
     cached = indexing.MemoryCachedArray(lazy)  # type: ignore[no-untyped-call]
     encoding = {"chunks": array.chunks}
     return xr.Variable(metadata.dimension_names, cached, encoding=encoding)
@@ -80,9 +81,11 @@ def _variable(stored: Any, trace: str, name: str, limits: Limits) -> xr.Variable
 class _StoredArray(BackendArray):
     """One array on disk; raises `TraceError` where its chunks are not what its metadata says."""
 
-    def __init__(self, array: zarr.Array[Any], trace: str, name: str, limits: Limits) -> None:
-        self._array, self._trace, self._name = array, trace, name
-        self._limits = limits
+    def __init__(
+        self, array: zarr.Array[Any], files: StoredFiles, name: str, limits: Limits
+    ) -> None:
+        self._array, self._files, self._name = array, files, name
+        self._limits, self._trace = limits, files.name
         self.shape, self.dtype = array.shape, array.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
@@ -94,7 +97,13 @@ class _StoredArray(BackendArray):
         try:
             values = cast(Array, self._array[key])
         # A codec may fail in any of these ways on bytes that it did not write.
-        except UNREADABLE as error:
+        except (TraceError, *UNREADABLE) as error:
+            if not self._files.are_current():
+                raise TraceError(
+                    f"{self._trace} was replaced or removed while it was read; open it again"
+                ) from error
+            if isinstance(error, TraceError):
+                raise
             state = "cannot be read" if is_of_system(error) else "are damaged"
             raise TraceError(
                 f"{self._trace}: the values of {self._name} {state} ({reason(error)[:80]})"

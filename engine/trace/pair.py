@@ -18,6 +18,7 @@ import xarray as xr
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import store
+from attentropy.engine.trace.checks.current import read_current
 from attentropy.engine.trace.dataset import Trace, checked_trace
 from attentropy.engine.trace.readable import stored_dataset
 from attentropy.engine.trace.schema import COMPARISON
@@ -77,6 +78,10 @@ def read_pair(path: Path, *, max_cells: int | None = None) -> TracePair:
     max_cells: the work that it may make, see `Trace.open`. Raises `TraceError` in one line, as
     `Trace.open` does for a trace.
     """
+    return read_current(path, lambda: _read_once(path, max_cells))
+
+
+def _read_once(path: Path, max_cells: int | None) -> TracePair:
     datasets = store.read_datasets(path, COMPARISON, max_cells=max_cells)
     root = datasets[""]
     names, aligned_by = root.attrs.get("names"), root.attrs.get("aligned_by")

@@ -8,6 +8,7 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
+from attentropy.report.content.hidden_words import columns_sentence
 from attentropy.report.figures.placement import Placement, box_caption, in_sentence
 from attentropy.report.read.reasoning import reasoning_end, reasoning_tokens
 from attentropy.report.read.sources import read_sources
@@ -41,25 +42,10 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
         name: (
             f"Top: {parts[name][0]}; the purple frame is magnified below. {parts[name][1]} "
             f"Colour: {{colours}}; hatched: missing. {parts[name][2]}{{readable}}{{box}}{split}"
-            f"{_of_hidden(trace)}"
+            "{hidden}"
         )
         for name in names
     }
-
-
-def _of_hidden(trace: Trace) -> str:
-    """Return what the columns next to the section are, after a blank; empty where it has none."""
-    sources = read_sources(trace)
-    words = sources.words if sources else ()
-    own = [one for word in words for one in word.sources if one.has_layers]
-    if not own:
-        return ""
-    has_gaps = any(np.isnan(one.from_layer).any() for one in own)
-    return (
-        " Right: the word's probability when a source is hidden from this layer on; green: at "
-        "least half of it is left; frame: the layers that read the source"
-        f"{'; hatched: layers not tested' if has_gaps else ''}."
-    )
 
 
 def split_sentence(trace: Trace) -> str:
@@ -92,6 +78,7 @@ def filled_caption(template: str, view: View, placed: Placement) -> str:
         "{box}": f" Blue box: {in_sentence(box_caption(view.name, placed))}."
         if placed.caption
         else "",
+        "{hidden}": columns_sentence(read_sources(view.trace)),
     }
     for gap, text in texts.items():
         template = template.replace(gap, text)

@@ -47,6 +47,20 @@ def strip_words(sources: Sources | None, words: Mapping[int, HiddenWord]) -> str
     )
 
 
+def columns_sentence(sources: Sources | None) -> str:
+    """Return what the columns next to the section are, after a blank; empty where it has none."""
+    words = sources.words if sources else ()
+    own = [one for word in words for one in word.sources if one.has_layers]
+    if not own:
+        return ""
+    has_gaps = any(np.isnan(one.from_layer).any() for one in own)
+    return (
+        " Right: the word's probability when a source is hidden from this layer on; green: at "
+        "least half of it is left; frame: the layers that read the source"
+        f"{'; hatched: layers not tested' if has_gaps else ''}."
+    )
+
+
 def _opening(sources: Sources | None, words: Mapping[int, HiddenWord]) -> HiddenWord | None:
     if sources is None or not words:
         return None

@@ -36,6 +36,7 @@ DATASETS = (
 MOST = 3  # columns
 LEAST_BAR = 2  # pixels, so that a probability of nearly 0 is seen to be tested
 LOST = "#d6604d"  # of a bar below one half of the probability, on a light and on a dark page
+UNTESTED = 0.45  # opacity: many layers are untested in a short budget, and the tested ones count
 _COLUMNS = 9  # of a source's name below its column
 
 
@@ -139,9 +140,9 @@ def hidden_columns(size: Size) -> VegaLite:
     """Return the columns, as high as the section."""
     return layer(
         _rect("x1", "kept", "lost", color=UNREAD),
-        _rect("x1", "untested", color=MISSING, opacity=0.45),  # most layers of a short budget
+        _rect("x1", "untested", color=MISSING, opacity=UNTESTED),
         dataset("hiddenhatch")
-        .mark_image(aspect=False, smooth=False)
+        .mark_image(aspect=False, smooth=False, opacity=UNTESTED)
         .encode(
             x=_pixels("x0"), x2=alt.X2("x1"), y=y_scale("y0:Q"), y2=alt.Y2("y1"),
             url=alt.Url("url:N"),

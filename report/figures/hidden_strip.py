@@ -14,7 +14,13 @@ import altair as alt
 import numpy as np
 
 from attentropy.report.figures.hatch import hatch
-from attentropy.report.figures.hidden_sources import LEAST_BAR, LOST, HiddenColumn, HiddenWord
+from attentropy.report.figures.hidden_sources import (
+    LEAST_BAR,
+    LOST,
+    UNTESTED,
+    HiddenColumn,
+    HiddenWord,
+)
 from attentropy.report.figures.marks import GREEN, UNREAD, dataset, text_mark
 from attentropy.report.figures.readable_rows import RowLayout
 from attentropy.report.figures.specification import Rows, VegaLite, layer, specification
@@ -48,9 +54,9 @@ def hidden_strip(word: HiddenWord, layers: Sequence[str]) -> VegaLite:
 
     marks = (
         rect("['kept', 'lost']", "y0", color=UNREAD),
-        rect("['untested']", "y0", color=MISSING),
+        rect("['untested']", "y0", color=MISSING, opacity=UNTESTED),
         dataset("gaps")
-        .mark_image(aspect=False, smooth=False)
+        .mark_image(aspect=False, smooth=False, opacity=UNTESTED)
         .encode(x=x, x2=x2, y=y, y2=y2, url=alt.Url("url:N")),
         rect("['kept']", "bar", color=GREEN, opacity=0.5),
         rect("['lost']", "bar", color=LOST, opacity=0.85),

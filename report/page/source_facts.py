@@ -8,6 +8,7 @@ from typing import TypedDict
 import numpy as np
 
 from attentropy.engine.sources.labels import HALF
+from attentropy.report.content.hidden_words import columns_sentence
 from attentropy.report.content.source_words import rests_on, span_name
 from attentropy.report.figures.hidden_sources import HiddenWord, amount
 from attentropy.report.figures.sizes import HIDDEN, HIDDEN_GAP
@@ -65,12 +66,17 @@ class SpanFacts(TypedDict):
 
 
 class SourceFacts(TypedDict):
-    """Everything about sources; `main` is the number of the word that the page opens with."""
+    """Everything about sources; `main` is the number of the word that the page opens with.
+
+    `column` is the width of a column next to the figure and of its gap, `caption` a sentence about
+    the columns.
+    """
 
     main: int
     words: list[WordFacts]
     spans: list[SpanFacts]
     column: tuple[int, int]
+    caption: str
 
 
 def source_facts(
@@ -96,6 +102,7 @@ def source_facts(
             for s in sources.spans
         ],
         "column": (HIDDEN, HIDDEN_GAP),
+        "caption": columns_sentence(sources),
     }
 
 

@@ -131,6 +131,21 @@ def test_on_a_telephone_the_table_says_in_which_layers_a_source_is_read(open_pag
     assert page.inner_text(".strip-of-layers").startswith("p(Canberra) if hidden from this layer")
 
 
+def test_the_caption_speaks_of_columns_only_where_they_are_drawn(open_page, trace):
+    sentence = "Right: the word's probability when a source is hidden from this layer on"
+    page = open_page(trace).page
+    assert sentence in page.inner_text("#caption")
+    page.set_viewport_size({"width": 420, "height": 900})
+    page.wait_for_function(
+        "text => !document.querySelector('#caption').innerText.includes(text)", arg=sentence
+    )
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.wait_for_function(
+        "text => document.querySelector('#caption').innerText.includes(text)", arg=sentence
+    )
+    assert "{hidden}" not in page.inner_text("#caption")
+
+
 def _columns(opened, size, top=0):
     """Return a screenshot of the columns next to the section, [row, column, colour]."""
     box = opened.page.locator("#figure").bounding_box()
@@ -174,6 +189,7 @@ def test_the_columns_follow_the_word_and_leave_the_heads_of_a_layer(open_page, t
     page.mouse.move(5, 5)
     opened.quiet()
     assert np.abs(_columns(opened, size) - first).mean() > 3
+    assert "is hidden from this layer on" not in page.inner_text("#caption")
     opened.assert_clean()
 
 

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.failures import is_of_system
+from attentropy.engine.trace.checks.current import folder_state
 from attentropy.engine.trace.checks.regular import open_regular, read_regular
 from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
 
@@ -45,6 +46,9 @@ class StoredFiles(Protocol):
     def read(self, name: str) -> bytes:
         """Return the bytes of a file that is listed; raise one of `UNREADABLE`."""
 
+    def are_current(self) -> bool:
+        """Return whether `read` still reads the files that were listed."""
+
 
 def open_files(path: Path) -> StoredFiles:
     """List the folder or zip at `path`.
@@ -59,10 +63,14 @@ def open_files(path: Path) -> StoredFiles:
 class _Folder:
     def __init__(self, path: Path) -> None:
         self.name, self._path = path.name, path
+        self._state = folder_state(path)
         self.sizes, self.stored = list_folder(path)
 
     def read(self, name: str) -> bytes:
         return read_regular(self._path / name, self.sizes[name])
+
+    def are_current(self) -> bool:
+        return folder_state(self._path) == self._state
 
 
 class _Archive:
@@ -74,13 +82,16 @@ class _Archive:
         self._archive, file = _open_archive(path)
         weakref.finalize(self, file.close)
         infos = self._archive.infolist()
-        _check_entries(path.name, infos, path.stat().st_size)
+        _check_entries(path.name, infos, os.fstat(file.fileno()).st_size)
         self.sizes = {info.filename: info.file_size for info in infos if not info.is_dir()}
         self.stored = self.sizes
 
     def read(self, name: str) -> bytes:
         with self._lock:
             return self._archive.read(name)
+
+    def are_current(self) -> bool:
+        return True  # it stays open, whatever takes its name
 
     def __reduce__(self) -> tuple[type[_Archive], tuple[Path]]:
         """Return what opens the archive again in another process."""

@@ -7,6 +7,7 @@ import { otherSite, scaleShown, siteShown } from "../data/statistics.js";
 import { markedLens } from "../data/readable.js";
 import { rowsShown } from "../data/rows.js";
 import { pageWidth } from "./chart.js";
+import { shownColumns } from "./hidden.js";
 import { whyNoAttention } from "./missing.js";
 
 export const chartCaption = () => (state.box ? report.placement.captions[otherSite() ? "other" : state.view] : "");
@@ -46,6 +47,6 @@ export function writeCaption() {
   const [, where] = (lens && report.sites.find(([name]) => name === siteShown())) || ["", ""];
   const text = report.captions[state.view].replace("{what}", () => scale.what + where).replace("{colours}", () => scale.words[state.palette])
     .replaceAll("{besides}", () => (state.sinks ? "" : " besides sink keys")).replace("{column}", () => formatCount(state.col))
-    .replace("{box}", boxWords).replace("{readable}", () => markedLens()?.sentences ?? "");
+    .replace("{hidden}", () => (shownColumns() ? report.sources.caption : "")).replace("{box}", boxWords).replace("{readable}", () => markedLens()?.sentences ?? "");
   markTerms($("caption"), text + missingWords());
 }

@@ -27,10 +27,13 @@ function untestedHatch({ probabilities, left }, edges) {
   return hatchRows({ edges, columns: 1, columnAt: () => 0, shareOf, width, height: layout.height, x0: left, x1: left + width });
 }
 
-// Draw the columns of the word that is shown; the heads of one layer as rows have none.
+// The columns that stand next to the section: on a wide page those of the word shown, where the rows are layers.
+export const shownColumns = () => (layout.hidden && rowKind() === "layer" ? columnsWord()?.hidden : undefined);
+
+// Draw the columns, or take away those that stood there.
 export function drawHidden(rows) {
   if (!layout.hidden) return;
-  const own = rowKind() === "layer" ? columnsWord()?.hidden : null, [width, gap] = report.sources.column;
+  const own = shownColumns(), [width, gap] = report.sources.column;
   const columns = (own?.columns ?? []).map((column, i) => ({ ...column, left: i * (width + gap) })), edges = rowEdges(rows.length);
   const datasets = {
     hidden: columns.flatMap((column) => hiddenCells(own.probability, column, edges)),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attentropy.report.content.captions import trace_captions
+from attentropy.report.content.captions import filled_caption, trace_captions
 from attentropy.report.content.hidden_words import count_columns, hidden_words, main_word
 from attentropy.report.figures import heatmap_data
 from attentropy.report.figures.effects_chart import NARROW, WIDE, effects_chart, shown_words
@@ -86,8 +86,8 @@ def test_a_collapsed_layer_that_was_not_tested_is_hatched_too():
 
 
 def _caption(trace):
-    view = views.read_view(trace, "lens")
-    return trace_captions(trace, place(trace, 11), [view])["lens"]
+    view, placed = views.read_view(trace, "lens"), place(trace, 11)
+    return filled_caption(trace_captions(trace, placed, [view])["lens"], view, placed)
 
 
 def test_the_first_layer_alone_makes_no_column():
