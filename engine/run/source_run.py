@@ -22,6 +22,7 @@ from attentropy.engine.run.source_request import SourceRequest
 from attentropy.engine.run.source_tests import find_sources
 from attentropy.engine.run.target import ids_in_place
 from attentropy.engine.sources.measure import SourceOptions
+from attentropy.engine.sources.reads import BudgetTooSmall
 from attentropy.engine.sources.ways import check_hiding
 from attentropy.engine.trace.segments import check_whole_tokens
 from attentropy.engine.trace.text import count, text_array
@@ -130,6 +131,7 @@ def test_run(
         level=str(request.level), how=request.how, target=request.target or "",
         versus=request.versus or "",
         budget=request.budget if allowed is None else allowed.seconds,
+        is_whole=allowed is not None,
     )  # fmt: skip
     try:
         sources = find_sources(
@@ -137,14 +139,14 @@ def test_run(
             versus=run.versus, cache=cache, show=show,
             nominal=None if allowed is None else allowed.nominal,
         )  # fmt: skip
+    except BudgetTooSmall:
+        why = f"they take more than {SHARE:.0%} of the run"
+        return None, _left_out(run.options, why, is_possible=True).notes
     except (AttentropyError, MemoryError, *MODEL_ERRORS) as error:
         if request.is_asked:
             raise
         return None, _left_out(run.options, _reason(error)).notes
     dataset = sources.dataset
-    if allowed is not None and dataset.attrs["not_tested"]:
-        why = f"they take more than {SHARE:.0%} of the run"
-        return None, _left_out(run.options, why, is_possible=True).notes
     if allowed is not None and dataset.attrs["notes"]:
         advice = 'some tests were left out; use `test_sources="auto"` to make all of them'
         dataset.attrs["notes"] = [*dataset.attrs["notes"], advice]

@@ -34,12 +34,14 @@ from attentropy.engine.trace.types import Array
 class SourceOptions:
     """How the tests go: the level of spans, hiding or removing, and what they may take.
 
-    budget: seconds, None for no limit. target and versus: their texts, "" for none.
+    budget: seconds, None for no limit. is_whole: a budget that does not pay for every span is an
+    error. target and versus: their texts, "" for none.
     """
 
     level: str = AUTO
     how: str = "hide"
     budget: float | None = None
+    is_whole: bool = False
     seed: int = 0
     draws: int = DRAWS
     target: str = ""
@@ -84,14 +86,14 @@ def measure(
     """Test the spans of a prompt, and return what each word of the answer rests on.
 
     layers: the numbers of the model's layers. rival: a reader of the same prompt with the text that
-    the answer is compared with. Raises `UsageError` as `check_layout` does.
+    the answer is compared with. Raises `UsageError` as `check_layout` does, and `BudgetTooSmall`.
     """
     options = options or SourceOptions()
     prediction = expected_tests(layout, len(layers), options.level)
     readings = Readings(reader, pace, options.budget)
     search = Search(
         layout, answer_words(layout), readings, Spans(layout, options.level), options.seed,
-        options.draws,
+        options.draws, options.is_whole,
     )  # fmt: skip
     groups = hide_groups(search)
     stages = [

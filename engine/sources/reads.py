@@ -12,6 +12,10 @@ from attentropy.engine.sources.hiding import Variant
 from attentropy.engine.trace.types import Array
 
 
+class BudgetTooSmall(Exception):
+    """The budget does not pay for a test of every span, and nothing less is wanted."""
+
+
 class Reads(Protocol):
     """Reads an answer, teacher-forced, with keys hidden from it; see `reader.HiddenReader`."""
 
@@ -95,6 +99,10 @@ class Readings:
         with np.errstate(invalid="ignore"):
             present = np.isfinite(weights).sum(0)
             return np.asarray(np.nansum(weights, 0) / np.where(present, present, np.nan))
+
+    def affords(self, count: int) -> bool:
+        """Return whether the budget pays for one batch of so many variants."""
+        return self._budget is None or self.spent + self._speed.direct(count + 1) <= self._budget
 
     def _hear(self, unhidden: Array) -> None:
         """Compare a reading that hides nothing with the first one."""

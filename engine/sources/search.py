@@ -21,7 +21,7 @@ from attentropy.engine.sources.cost import STRONGEST
 from attentropy.engine.sources.hiding import Variant
 from attentropy.engine.sources.labels import HALF, floor_of, is_below, is_own
 from attentropy.engine.sources.layout import Layout
-from attentropy.engine.sources.reads import Readings
+from attentropy.engine.sources.reads import BudgetTooSmall, Readings
 from attentropy.engine.sources.spans import Span, Spans
 from attentropy.engine.sources.words import AnswerWord, of_words
 from attentropy.engine.trace.types import Array
@@ -64,6 +64,7 @@ class Search:
     """The search for the sources of an answer.
 
     tested: all spans, the sinks first. `frontier` are the finest of them, which do not overlap.
+    is_whole: a budget that does not pay for all of them is an error, `BudgetTooSmall`.
     """
 
     layout: Layout
@@ -72,6 +73,7 @@ class Search:
     spans: Spans
     seed: int = 0
     draws: int = DRAWS
+    is_whole: bool = False
     tested: list[Tested] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -179,6 +181,8 @@ class Search:
             if self.hiding.copies(one.tokens):
                 variants.append(self.hiding.with_copies(one.tokens))
                 of.append((one, "with_copies"))
+        if self.is_whole and not self.readings.affords(len(variants)):
+            raise BudgetTooSmall
         for (one, name), effects in zip(of, self.readings.direct(variants), strict=True):
             if name == "direct" and not self.hiding.copies(one.tokens):
                 one.with_copies = effects

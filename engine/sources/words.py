@@ -73,5 +73,8 @@ def question_text(layout: Layout) -> str:
 
 def of_words(values: Array, words: list[AnswerWord]) -> Array:
     """Return what each word has: the sums of values [..., step] over its steps, [..., word]."""
-    columns = [values[..., word.start : word.stop].sum(-1) for word in words]
-    return np.stack(columns, -1) if columns else np.empty((*values.shape[:-1], 0))
+    if not words:
+        return np.empty((*values.shape[:-1], 0))
+    ends = [end for word in words for end in (word.start, word.stop)]
+    padded = np.concatenate([values, np.zeros_like(values[..., :1])], -1)  # a word may end there
+    return np.add.reduceat(padded, ends, -1)[..., ::2]

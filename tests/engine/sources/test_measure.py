@@ -7,6 +7,7 @@ import pytest
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.sources.measure import SourceOptions, expected_tests, measure
+from attentropy.engine.sources.reads import BudgetTooSmall
 from hand_set import LAYERS, PACE, HandSet, labels, layout, places, run
 
 SYSTEM = "You are a kind and helpful assistant, here to help people"
@@ -247,6 +248,30 @@ def test_what_the_budget_leaves_out_is_not_tested_and_never_zero():
     assert np.isfinite(effects).sum() == 3
     assert result.dataset.attrs["notes"] != []
     assert len(reader.read) == 1 + 2 + 4  # each batch hides nothing in one variant
+
+
+def test_a_budget_that_does_not_pay_for_every_span_reads_nothing_where_all_are_wanted():
+    own, at = capital()
+    reader = HandSet(own, lambda step, hidden: -3.0 * (at["capital"] in hidden))
+    with pytest.raises(BudgetTooSmall):
+        run(own, reader, budget=7.5, is_whole=True)
+    assert len(reader.read) == 3  # nothing hidden, and a batch of the template
+    whole = run(own, HandSet(own, lambda step, hidden: 0.0), budget=100.0, is_whole=True)
+    assert whole.dataset.attrs["not_tested"] == 0
+
+
+def test_parts_that_the_budget_does_not_pay_for_end_the_tests_where_all_are_wanted():
+    text = " ".join(f"The fact number{i} is here." for i in range(20))
+    own = layout(f"{text} {QUESTION}", "Canberra")
+    reader = HandSet(own, lambda step, hidden: -3.0 * (places(own)[0]["fact"] in hidden))
+    partial = run(own, reader, level="word", budget=30.0)
+    assert {"sentence", "word"} == set(partial.dataset["span_level"].values)
+    assert partial.dataset.attrs["not_tested"] > 0
+    partly = len(reader.read)
+    reader.read.clear()
+    with pytest.raises(BudgetTooSmall):
+        run(own, reader, level="word", budget=30.0, is_whole=True)
+    assert 20 < len(reader.read) < partly
 
 
 def test_the_number_of_readings_and_their_time_are_known_before_the_first():

@@ -6,7 +6,7 @@ import pytest
 from attentropy.engine.errors import UsageError
 from attentropy.engine.sources.layout import Layout, regions, token_roles
 from attentropy.engine.sources.spans import MANY, Spans, check_level
-from attentropy.engine.sources.words import answer_words, of_words, question_text
+from attentropy.engine.sources.words import AnswerWord, answer_words, of_words, question_text
 from hand_set import layout, tokens
 
 RAG = (
@@ -189,3 +189,12 @@ def test_a_word_has_the_sum_of_its_steps():
     own = layout("Who?", ["Can", "berra", " it"])
     words = answer_words(own)
     assert of_words(np.array([[1.0, 2.0, 4.0]]), words).tolist() == [[3.0, 4.0]]
+
+
+def test_steps_of_no_word_and_missing_effects_stay_out_of_the_sums():
+    words = [AnswerWord(a, b, "w", "w") for a, b in ((1, 2), (2, 5), (7, 9))]
+    values = np.random.default_rng(0).normal(size=(3, 2, 9))
+    values[0, 0, 3] = values[1, 1, 6] = np.nan
+    expected = np.stack([values[..., w.start : w.stop].sum(-1) for w in words], -1)
+    np.testing.assert_allclose(of_words(values, words), expected, rtol=1e-15, atol=1e-15)
+    assert of_words(values, []).shape == (3, 2, 0)
