@@ -75,6 +75,6 @@ def test_readers_see_a_whole_trace_while_another_is_put_in_its_place(inputs, tmp
         assert any((entropy == trace["entropy"]).all() for trace in traces)
         time.sleep(0.01)
     assert opened
-    gone = "t.zarr was replaced or removed while it was read; open it again"
-    assert set(messages) <= {gone}
+    expected = "t.zarr was replaced or removed while it was read; open it again"
+    assert set(messages) <= {expected}
     assert [p.name for p in tmp_path.iterdir()] == ["t.zarr"]
