@@ -14,7 +14,7 @@ import numpy as np
 
 from real import looked_checks
 from real.evidence import Evidence
-from real.rules import decisive, settling_layer
+from real.rules import decisive, is_byte, settling_layer
 from real.source_checks import (
     NAME,
     P,
@@ -119,9 +119,9 @@ def _template_for_others(match: re.Match[str], evidence: Evidence) -> Mistakes |
     users = [word for word in tested.words if tested.effect(word, _template_cuts(tested)) < -HALF]
     mistakes.all += _of_template(match[1], match[2], evidence, is_needed=True).all
     more = number_of(match[3]) if match[3] else 0
-    names = [word.text for word in users]
+    names, first = [word.text for word in users], bare(match[1])
     mistakes.claim(len(users) == 1 + more, f"it is needed for {len(users)} words: {names}")
-    mistakes.claim(match[1] in _bare(names[:1]), f"the first word that needs it is {names[:1]}")
+    mistakes.claim(first in _bare(names[:1]), f"the first word that needs it is {names[:1]}")
     return mistakes
 
 
@@ -219,7 +219,8 @@ def _of_lens(match: re.Match[str], evidence: Evidence) -> Mistakes | None:
     mistakes, (step, token) = Mistakes(), decisive(evidence)
     row = evidence.case.prompt + step - 1
     own = evidence.model.tokenizer.decode([token])
-    mistakes.claim(bare(match[1]) in (own.strip(), own), f"the token is {own!r}")
+    name = bare(match[1])
+    mistakes.claim(name in (own.strip(), own) or is_byte(own, name), f"the token is {own!r}")
     first, last = settling_layer(evidence, row, token), len(evidence.states) - 1
     where, readable = match[2], np.flatnonzero(evidence.skill()[0] >= 0.5).tolist()
     if where.startswith("is not"):

@@ -53,12 +53,12 @@ class Rehearsal:
             cell
             for cell in (*self.cells, *self.others)
             if (cell.layer, cell.position) == (layer, position)
-            and (cell.token.strip() == token.strip() or _is_byte(cell.token, token))
+            and (cell.token.strip() == token.strip() or is_byte(cell.token, token))
         )
         return next(same, None)
 
 
-def _is_byte(text: str, written: str) -> bool:
+def is_byte(text: str, written: str) -> bool:
     """Return whether a token that is a part of a letter is written as its byte, `<0xD8>`."""
     return "\ufffd" in text and written.startswith("<0x")
 

@@ -55,15 +55,18 @@ class Tested:
 
     @cached_property
     def words(self) -> list[AnswerWord]:
-        """The words and signs of the answer in order."""
+        """The words and signs of the answer in order; none begins within a letter."""
         decode = self.evidence.model.tokenizer.decode
         own = self.evidence.case.generated[: self.steps]
-        ends = [len(decode(own[: i + 1])) for i in range(len(own))]
-        text, places = decode(own), boundaries_of(decode(own))
-        starts = [i for i, at in enumerate([0, *ends[:-1]]) if not i or at in places]
+        before = ["", *(decode(own[: i + 1]) for i in range(len(own)))]
+        text, places = before[-1], boundaries_of(before[-1])
+        starts = [
+            i for i, read in enumerate(before[:-1])
+            if not i or (len(read) in places and not read.endswith("\ufffd"))
+        ]  # fmt: skip
         words = [
-            AnswerWord(a, b, text[ends[a - 1] if a else 0 : ends[b - 1]].strip())
-            for a, b in zip(starts, [*starts[1:], len(own)], strict=True)
+            AnswerWord(a, b, text[len(before[a]) : len(before[b])].strip())
+            for a, b in pairwise([*starts, len(own)])
         ]
         return [word for word in words if word.text]
 
