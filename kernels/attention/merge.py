@@ -51,10 +51,10 @@ def merge(
                 key = parts["top_key"].gather(0, part[None])[0]
                 result[name] = key.masked_fill(empty | lse.isnan(), -1)
     if sinks is not None:
-        sink_prob = torch.sigmoid(sinks.to(lse)[:, None] - lse)
-        result["out"] = result["out"] * (1 - sink_prob)[..., None]
+        excess = lse - sinks.to(lse)[:, None]
+        result["out"] = result["out"] * torch.sigmoid(excess)[..., None]
         if "sink_prob" in stats:
-            result["sink_prob"] = sink_prob
+            result["sink_prob"] = torch.sigmoid(-excess)
     return result
 
 

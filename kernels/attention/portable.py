@@ -44,10 +44,10 @@ def attention(
     if result is None:
         result = _in_blocks(q, k, v, score, mask, stats)
     if sinks is not None:
-        sink_prob = torch.sigmoid(sinks.to(exact)[None, :, None] - result["lse"])
-        result["out"] *= (1 - sink_prob)[..., None]
+        excess = result["lse"] - sinks.to(exact)[None, :, None]
+        result["out"] *= torch.sigmoid(excess)[..., None]  # 1 − sink_prob may be rounded to 0
         if "sink_prob" in stats:
-            result["sink_prob"] = sink_prob
+            result["sink_prob"] = torch.sigmoid(-excess)
     return result
 
 

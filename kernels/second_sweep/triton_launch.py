@@ -130,7 +130,7 @@ def by_distance(
                 mask.key_starts, mask.key_lengths, of_queries, of_keys,
             )),
             make_dense(score.slopes, q, torch.float32), *q.stride(), *k.stride(), queries,
-            k.shape[2], mask.query_offset, heads // k.shape[1], min(first_keys, k.shape[2]),
+            k.shape[2], mask.query_offset, heads // k.shape[1], min(first_keys, 2**30),
             min(mask.window or 0, far), mask.chunk or 1, score.scale, score.softcap or 0.0,
             exponent,
             D=dim, BM=block.queries, BN=block.keys, BD=padded_dim, BINS=padded_columns,

@@ -19,8 +19,9 @@ def check_vocabulary(impl, hidden, unembedding, **arguments):
     if arguments.get("bias") is not None:
         largest = largest + arguments["bias"].double().abs().nan_to_num(0.0, 0.0, 0.0).max()
     bound = 2e-4 + 2**-19 * scale * float(largest)
-    bias = arguments.get("bias", hidden)
-    is_finite = not any((x == INF).any() for x in (hidden.abs(), unembedding.abs(), bias))
+    bias, final = arguments.get("bias", hidden), arguments.get("final", hidden)
+    inputs = (hidden.abs(), unembedding.abs(), final.abs(), bias)
+    is_finite = not any((x == INF).any() for x in inputs)
     if impl == "triton" and not is_finite and (bias == -INF).any():
         return  # a token that the bias hides stays hidden, also where its product is inf
     for name, true in wanted.items():

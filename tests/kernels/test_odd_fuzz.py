@@ -3,7 +3,7 @@
 import odd_fuzz
 import pytest
 
-FEW = [*range(30), 64, 104]
+FEW = [*range(30), 64, 104, 2960, 3064, 3153]
 
 
 @pytest.mark.parametrize("seed", FEW)
