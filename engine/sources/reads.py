@@ -102,7 +102,12 @@ class Readings:
 
     def affords(self, count: int) -> bool:
         """Return whether the budget pays for one batch of so many variants."""
-        return self._budget is None or self.spent + self._speed.direct(count + 1) <= self._budget
+        return self._speed.direct(count + 1) <= self._room
+
+    @property
+    def _room(self) -> float:
+        """The seconds that are left."""
+        return np.inf if self._budget is None else self._budget - self.spent
 
     def _hear(self, unhidden: Array) -> None:
         """Compare a reading that hides nothing with the first one."""
@@ -113,8 +118,7 @@ class Readings:
 
         costs: of the first test, of the first two, and so on.
         """
-        room = np.inf if self._budget is None else self._budget - self.spent
-        count = int(np.searchsorted(costs, room, side="right"))
+        count = int(np.searchsorted(costs, self._room, side="right"))
         self.tests += count
         self.missed += len(costs) - count
         self.spent += float(costs[count - 1]) if count else 0.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from attentropy.kernels.attention.sinks import apply_sinks
 from attentropy.kernels.common.statistics import STATISTICS
 
 
@@ -50,11 +51,7 @@ def merge(
             else:
                 key = parts["top_key"].gather(0, part[None])[0]
                 result[name] = key.masked_fill(empty | lse.isnan(), -1)
-    if sinks is not None:
-        excess = lse - sinks.to(lse)[:, None]
-        result["out"] = result["out"] * torch.sigmoid(excess)[..., None]
-        if "sink_prob" in stats:
-            result["sink_prob"] = torch.sigmoid(-excess)
+    apply_sinks(result, sinks, stats)
     return result
 
 

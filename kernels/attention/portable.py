@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from attentropy.kernels.attention import cpu
+from attentropy.kernels.attention.sinks import apply_sinks
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.common.score import Score
 from attentropy.kernels.common.statistics import is_integer
@@ -43,11 +44,7 @@ def attention(
         )
     if result is None:
         result = _in_blocks(q, k, v, score, mask, stats)
-    if sinks is not None:
-        excess = result["lse"] - sinks.to(exact)[None, :, None]
-        result["out"] *= torch.sigmoid(excess)[..., None]  # 1 − sink_prob may be rounded to 0
-        if "sink_prob" in stats:
-            result["sink_prob"] = torch.sigmoid(-excess)
+    apply_sinks(result, sinks, stats)
     return result
 
 
