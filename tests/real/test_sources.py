@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
@@ -125,9 +126,16 @@ def answering(folder_of):
 
 
 @pytest.fixture(scope="module")
-def outcomes(answering):
+def read_outcome(answering):
+    """Return a function that gives the outcome of a prompt by its name, computed once."""
+    prompts = {prompt.name: prompt for prompt in RAG}
+    return cache(lambda name: outcome_of(answering, prompts[name]))
+
+
+@pytest.fixture(scope="module")
+def outcomes(read_outcome):
     """Return what the tests say of every prompt with passages that the rule judges."""
-    return [one for prompt in RAG if (one := outcome_of(answering, prompt))]
+    return [one for prompt in RAG if (one := read_outcome(prompt.name))]
 
 
 def of_passages(outcomes):
@@ -144,6 +152,16 @@ def test_the_prompts_are_those_that_the_rule_was_written_for():
     kinds = [fact["kind"] for fact in FACTS]
     assert [kinds.count(kind) for kind in ("twice", "against", "once")] == [10, 6, 14]
     assert all(5 <= len(prompt.passages) <= 10 for prompt in RAG)
+
+
+@pytest.mark.parametrize("name", [prompt.name for prompt in RAG])
+def test_without_a_budget_every_passage_is_tested(read_outcome, name):
+    # One test per prompt: all of them in one would last longer than a test may on a slow machine.
+    one = read_outcome(name)
+    if one is None:
+        pytest.skip("the rule does not judge this answer")
+    assert np.isfinite([*one.effects, one.without_evidence]).all()
+    assert "not tested" not in set().union(*one.labels)
 
 
 def test_most_answers_can_be_judged(outcomes):
