@@ -121,6 +121,7 @@ def by_distance(
     programs = triton.cdiv(queries, block.queries)
     out = torch.empty(batch, heads, programs, padded_columns, dtype=torch.float32, device=q.device)
     far = queries + k.shape[2] + abs(mask.query_offset)  # a window this wide hides nothing more
+    first_keys = min(first_keys, 2**30)  # int32; not by keys: a sequence may start before key 0
     is_scaled, exponent = gpu.fold_scale(score)
     of_queries, of_keys = _segments(mask) or (None, None)
     with torch.cuda.device_of(q):
@@ -130,7 +131,7 @@ def by_distance(
                 mask.key_starts, mask.key_lengths, of_queries, of_keys,
             )),
             make_dense(score.slopes, q, torch.float32), *q.stride(), *k.stride(), queries,
-            k.shape[2], mask.query_offset, heads // k.shape[1], min(first_keys, 2**30),
+            k.shape[2], mask.query_offset, heads // k.shape[1], first_keys,
             min(mask.window or 0, far), mask.chunk or 1, score.scale, score.softcap or 0.0,
             exponent,
             D=dim, BM=block.queries, BN=block.keys, BD=padded_dim, BINS=padded_columns,

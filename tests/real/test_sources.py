@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -127,15 +127,14 @@ def answering(folder_of):
 
 @pytest.fixture(scope="module")
 def read_outcome(answering):
-    """Return a function that gives the outcome of a prompt by its name, computed once."""
-    prompts = {prompt.name: prompt for prompt in RAG}
-    return cache(lambda name: outcome_of(answering, prompts[name]))
+    """Return a function that gives the outcome of a prompt, computed once."""
+    return cache(partial(outcome_of, answering))
 
 
 @pytest.fixture(scope="module")
 def outcomes(read_outcome):
     """Return what the tests say of every prompt with passages that the rule judges."""
-    return [one for prompt in RAG if (one := read_outcome(prompt.name))]
+    return [one for prompt in RAG if (one := read_outcome(prompt))]
 
 
 def of_passages(outcomes):
@@ -154,10 +153,10 @@ def test_the_prompts_are_those_that_the_rule_was_written_for():
     assert all(5 <= len(prompt.passages) <= 10 for prompt in RAG)
 
 
-@pytest.mark.parametrize("name", [prompt.name for prompt in RAG])
-def test_without_a_budget_every_passage_is_tested(read_outcome, name):
+@pytest.mark.parametrize("prompt", RAG, ids=lambda prompt: prompt.name)
+def test_without_a_budget_every_passage_is_tested(read_outcome, prompt):
     # One test per prompt: all of them in one would last longer than a test may on a slow machine.
-    one = read_outcome(name)
+    one = read_outcome(prompt)
     if one is None:
         pytest.skip("the rule does not judge this answer")
     assert np.isfinite([*one.effects, one.without_evidence]).all()
